@@ -1,0 +1,75 @@
+// cli/contract.ts — JSON that the command line promises: the audit report and `fairlead status --json` (docs/cli.md).
+
+import { parseWith, z } from '../kernel/parse.ts'
+
+const Version = z.strictObject({ jobs: z.int(), attempts: z.int(), succeeded: z.int(), failed: z.int() })
+
+/** `npm start -- --report FILE` */
+export const ReportSchema = z.strictObject({
+  schema: z.literal(1),
+  run: z.string(),
+  jobs: z.int(),
+  succeeded: z.int(),
+  failed: z.int(),
+  /** Attempts that ended `lost`. */
+  lost: z.int(),
+  attempts: z.int(),
+  retries: z.int(),
+  /** Lines of this run in the handlers' own sink file: how often a handler really ran. */
+  executions: z.int(),
+  byVersion: z.record(z.string(), Version),
+  configuredWeights: z.record(z.string(), z.int()),
+  breakerOpened: z.int(),
+  submitToDoneMs: z.strictObject({ p50: z.number(), p99: z.number() }),
+  licences: z.record(z.string(), z.int()),
+  packages: z.array(
+    z.strictObject({
+      name: z.string(),
+      version: z.string(),
+      /** Relative to the audited directory, `/` as separator. */
+      path: z.string(),
+      licence: z.string(),
+      files: z.int(),
+      bytes: z.int(),
+      sha256: z.string(),
+    }),
+  ),
+})
+export type Report = z.infer<typeof ReportSchema>
+
+/** `fairlead status --json` */
+export const StatusSchema = z.object({
+  processes: z.array(
+    z.object({
+      name: z.string(),
+      role: z.enum(['control-plane', 'proxy', 'scheduler', 'worker']),
+      pid: z.int(),
+      version: z.string(),
+      ports: z.record(z.string(), z.int()),
+      restarts: z.int(),
+    }),
+  ),
+})
+export type Status = z.infer<typeof StatusSchema>
+
+/** Payload and result of the job type `package.audit`. */
+export const AuditPayloadSchema = z.strictObject({ root: z.string(), path: z.string(), run: z.string() })
+export const AuditResultSchema = z.object({
+  name: z.string(),
+  version: z.string(),
+  path: z.string(),
+  /** SPDX expression as found, `UNLICENSED`, or `NONE`. */
+  licence: z.string(),
+  /** What the licence file's text says, when there is one that we recognise. */
+  licenceText: z.string().nullable(),
+  licenceNote: z.enum(['ok', 'missing', 'odd', 'differs']),
+  files: z.int(),
+  bytes: z.int(),
+  sha256: z.string(),
+  installScripts: z.array(z.string()),
+  handlerVersion: z.string(),
+})
+export type AuditResult = z.infer<typeof AuditResultSchema>
+
+export const parseReport = (value: unknown): Report => parseWith(ReportSchema, value, 'report')
+export const parseStatus = (value: unknown): Status => parseWith(StatusSchema, value, 'status')

@@ -152,6 +152,8 @@ export interface Breaker {
   allow(): boolean
   /** At response headers, or by the scheduler's outcomes; each `allow() === true` is settled exactly once. */
   settle(ok: boolean): void
+  /** Instead of `settle`: gives the permit back without a verdict (the client left, or a limit of ours refused). */
+  forget(): void
   /** Milliseconds until a probe is let through; 0 unless open. */
   reopensInMs(): number
 }
@@ -171,4 +173,41 @@ export interface Authorizer {
 /** Outcome of the whole exchange, called once by the path; implementations log and count. */
 export interface Observer {
   done(exchange: Exchange): void
+  /** Connections of a listener: gauges and counters. `refused` carries a short stable reason (bounded set). */
+  connection(direction: 'outbound' | 'inbound', change: 'opened' | 'closed' | 'refused', reason?: string): void
+}
+
+// ── own app and own identity, as the listeners use them ─────────────────────────────────────────────────────────────
+
+/** `/.fairlead/*` on the outbound listener; the listener has checked Host and Origin and bounded the body. */
+export interface LocalSurface {
+  /** `path` without query. Rejections become problem documents. */
+  handle(method: string, path: string, fields: Fields, body: Buffer): Promise<LocalAnswer>
+  /** A request with `fairlead-quote` went to that backend: its share of the quote counts as drawn. */
+  drawn(quote: string, backend: string): void
+}
+
+export interface LocalAnswer {
+  readonly status: number
+  /** JSON value, or undefined for an empty body. */
+  readonly body: unknown
+}
+
+/** Who this sidecar is; swapped whole when renewed. */
+export interface Identity {
+  readonly spiffeId: string
+  readonly trustDomain: string
+  /** PKCS#8. */
+  readonly keyPem: string
+  /** Leaf first, then intermediates. */
+  readonly chainPem: string
+  /** Roots of the trust domain, DER. */
+  readonly bundleDer: readonly Uint8Array[]
+}
+
+export interface IdentitySource {
+  /** Undefined until the first certificate (standalone without certificates: for ever). */
+  current(): Identity | undefined
+  /** Calls `listener` after each swap; returns the unsubscriber. */
+  onChange(listener: () => void): () => void
 }

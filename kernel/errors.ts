@@ -116,6 +116,18 @@ export const ERRORS = {
     retry: false,
     hint: 'Ask the control plane for a new join token; each works once.',
   },
+  SPIFFE_ID_INVALID: { status: 400, retry: false, hint: 'Give spiffe://<trust-domain>/ns/<namespace>/sa/<service>.' },
+  KEY_INVALID: { status: 400, retry: false, hint: 'Give an unencrypted EC P-256 private key in PEM (PKCS#8).' },
+  KEY_SEAL_INVALID: {
+    status: 500,
+    retry: false,
+    hint: 'Give the passphrase that sealed this key; if it is right, the file was changed.',
+  },
+  ISSUER_EXPIRED: {
+    status: 503,
+    retry: true,
+    hint: 'The signing certificate is past its life; renew the intermediate of this control plane.',
+  },
   CERT_INVALID: { status: 400, retry: false, hint: 'Give a PEM file with the certificate chain, leaf first.' },
   PEER_IDENTITY_INVALID: { status: 403, retry: false, hint: 'Present an X509-SVID of this trust domain.' },
   SNAPSHOT_INVALID: {

@@ -154,20 +154,33 @@ function grant(
   granted: Quote['backends'],
   refused: Quote['refused'],
 ): void {
-  const { entry } = to
   const backend = to.ref.backend
-  const refuse = (count: number, code: ErrorCode, afterMs = REFUSED_RETRY_MS): void =>
-    void refused.push(refusal(backend, entry?.backend.version ?? '', count, code, afterMs))
-  if (!entry) return refuse(units, 'BACKEND_INVALID')
-  if (entry.endpoints.length === 0) return refuse(units, 'NO_HEALTHY_INSTANCE')
+  const version = to.entry?.backend.version ?? ''
+  const taking = takingOf(to, units)
+  if (taking.units > 0) {
+    const before = open.get(backend)
+    open.set(backend, { units: taking.units + (before?.units ?? 0), drawn: false, probe: taking.probe })
+    granted.push({ backend, version, units: taking.units })
+  }
+  if (taking.units < units) refused.push(refusal(backend, version, units - taking.units, taking.code, taking.afterMs))
+}
+
+interface Taking {
+  readonly units: number
+  readonly probe?: Breaker
+  /** Why the rest is refused, and when it may ask again. */
+  readonly code: ErrorCode
+  readonly afterMs: number
+}
+
+function takingOf({ entry }: RuleBackend, units: number): Taking {
+  if (!entry) return { units: 0, code: 'BACKEND_INVALID', afterMs: REFUSED_RETRY_MS }
+  if (entry.endpoints.length === 0) return { units: 0, code: 'NO_HEALTHY_INSTANCE', afterMs: REFUSED_RETRY_MS }
   const { breaker } = entry
+  const code = 'UPSTREAM_CIRCUIT_OPEN'
   const halfOpen = breaker.state === 'halfOpen'
-  if (!breaker.allow()) return refuse(units, 'UPSTREAM_CIRCUIT_OPEN', breaker.reopensInMs() || REFUSED_RETRY_MS)
-  const taken = halfOpen ? 1 : units
-  const before = open.get(backend)
-  open.set(backend, { units: taken + (before?.units ?? 0), drawn: false, probe: halfOpen ? breaker : undefined })
-  granted.push({ backend, version: entry.backend.version, units: taken })
-  if (taken < units) refuse(units - taken, 'UPSTREAM_CIRCUIT_OPEN')
+  if (!breaker.allow()) return { units: 0, code, afterMs: breaker.reopensInMs() || REFUSED_RETRY_MS }
+  return { units: halfOpen ? 1 : units, code, afterMs: REFUSED_RETRY_MS, ...(halfOpen ? { probe: breaker } : {}) }
 }
 
 const refusal = (

@@ -9,14 +9,13 @@ import { makePackages } from '../support/packages.ts'
 const TRACE = '0af7651916cd43dd8448eb211c80319c'
 const CALLER = 'b7ad6b7169203331'
 
-test('trace: runs from the caller to the handler when the caller sampled it', { timeout: 90_000 }, async ({
-  onTestFinished,
-}) => {
+test('trace: runs from the caller to the handler when the caller sampled it', { timeout: 90_000 }, async () => {
   const collector = await startCollector()
   onTestFinished(() => collector.close())
   const tree = join(tempDir('tree', onTestFinished), 'node_modules')
   makePackages(tree, { packages: 3 })
   const up = startUp(['--dir', tree], {
+    later: onTestFinished,
     env: { OTEL_EXPORTER_OTLP_ENDPOINT: collector.url, OTEL_BSP_SCHEDULE_DELAY: '200' },
   })
   await until('the audit is over', () => up.output().includes('Ctrl-C'), 60_000)

@@ -119,6 +119,7 @@ class RunningAttempt implements Attempt {
   }
 
   async #run(handler: AnyHandler, job: DispatchJob): Promise<void> {
+    await undefined // whoever started us holds the attempt before its first result
     try {
       const input = inputOf(handler, job)
       const value = await handler.run(input as never, this.#context(job))

@@ -47,6 +47,8 @@ export const DispatchJobSchema = z.object({
   traceparent: z.string().optional(),
   checkpoint: z.unknown().optional(),
   labels: z.record(z.string(), z.string()).default({}),
+  /** The session that the attempt was leased to; a worker that holds another one refuses it (`wrong-session`). */
+  session: z.string().optional(),
 })
 export type DispatchJob = z.infer<typeof DispatchJobSchema>
 

@@ -146,6 +146,7 @@ export const ERRORS = {
   },
   JOB_VERSION_CONFLICT: { status: 409, retry: true, hint: 'Read the job again and repeat with its current version.' },
   IDEMPOTENCY_CONFLICT: { status: 409, retry: false, hint: 'The same idempotency key was used with another body.' },
+  ATOMIC_REFUSED: { status: 409, retry: false, hint: 'Another item of the same atomic batch was refused.' },
   QUEUE_FULL: { status: 429, retry: true, hint: 'Retry after the seconds in Retry-After, or raise the queue bound.' },
   SHARD_UNAVAILABLE: { status: 503, retry: true, hint: 'No leader yet; the submission is safe to repeat.' },
   STORE_UNAVAILABLE: { status: 503, retry: true, hint: 'The job store cannot commit; see the scheduler log.' },
@@ -166,6 +167,11 @@ export const ERRORS = {
   POISON: { status: 500, retry: false, hint: 'The job was lost with its worker three times; look at what it does.' },
   // Processes
   PORT_IN_USE: { status: 500, retry: false, hint: 'Stop the process named in the detail or choose another port.' },
+  DATA_DIR_IN_USE: {
+    status: 409,
+    retry: true,
+    hint: 'Stop that one first, or give this one another --data-dir.',
+  },
   UNREACHABLE: { status: 503, retry: true, hint: 'Is it running? Start it with `npm start`.' },
   INTERNAL: { status: 500, retry: false, hint: 'This is our fault: report it with the request id.' },
 } as const satisfies Record<string, ErrorSpec>

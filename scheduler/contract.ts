@@ -9,9 +9,9 @@ export const CLASSES = ['critical', 'high', 'normal', 'low'] as const
 export type JobClass = (typeof CLASSES)[number]
 /** Priority 10–9 critical, 8–7 high, 6–4 normal, 3–1 low; a class alone means its middle. */
 export const CLASS_PRIORITY = { critical: 9, high: 7, normal: 5, low: 2 } as const satisfies Record<JobClass, number>
-
 export const LIMITS = {
   payloadBytesMax: 1024 * 1024,
+  envBytesMax: 64 * 1024,
   batchJobsMax: 10_000,
   bodyBytesMax: 32 * 1024 * 1024,
   labelsMax: 32,

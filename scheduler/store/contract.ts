@@ -56,10 +56,16 @@ export interface JobRow {
 }
 
 export interface JobBody {
-  /** `json`: UTF-8 JSON text; `bytes`: as sent. */
+  /** `json`: JSON text (a string); `bytes`: as sent. */
   readonly payloadKind: 'json' | 'bytes' | 'none'
-  readonly payload: Uint8Array | null
+  readonly payload: string | Uint8Array | null
   readonly env: Readonly<Record<string, string>>
+}
+
+/** What a dispatch line needs beside the leader's memory of the job. */
+export interface StoredBody extends JobBody {
+  readonly labels: Readonly<Record<string, string>>
+  readonly traceparent: string | null
 }
 
 export interface AttemptRow {
@@ -86,6 +92,8 @@ export interface SessionRow {
 }
 
 export type Change =
+  /** The next `count` changes stand or fall together (batches in mode `atomic`). */
+  | { readonly t: 'atomic'; readonly count: number }
   | { readonly t: 'insert'; readonly job: JobRow; readonly body: JobBody; readonly requestHash: string }
   /** Plain transition without an attempt (due, cancel before start, expire, redrive). Guard: `from` and `version`. */
   | {
@@ -111,7 +119,8 @@ export type Change =
       readonly startedAt: WallMs | null
       readonly runAt?: WallMs
       readonly charge: boolean
-      readonly result?: Uint8Array | null
+      /** JSON text. */
+      readonly result?: string | null
       readonly error?: AttemptError | null
       readonly refusal?: RefusalReason
     }
@@ -156,7 +165,9 @@ export interface JobStore extends Closable {
   loadSessions(): Promise<readonly SessionRow[]>
   /** Highest token and seq ever given. */
   highest(): Promise<{ readonly token: bigint; readonly seq: number }>
-  bodyOf(jobs: readonly string[]): Promise<ReadonlyMap<string, JobBody>>
+  bodyOf(jobs: readonly string[]): Promise<ReadonlyMap<string, StoredBody>>
+  /** Rows by id, in any state; unknown ids are left out. */
+  rowsOf(jobs: readonly string[]): Promise<readonly JobRow[]>
   get(tenant: string, id: string): Promise<Job | undefined>
   attempts(tenant: string, id: string): Promise<readonly Attempt[]>
   logs(tenant: string, id: string, after: number, limit: number): Promise<readonly StoredLog[]>

@@ -49,7 +49,16 @@ export interface Extensions {
   readonly faults: readonly Reason[]
 }
 
-export const KEY_USAGE = { digitalSignature: 1 << 0, keyCertSign: 1 << 5, crlSign: 1 << 6 } as const
+/** Bits of RFC 5280 §4.2.1.3. */
+export const KEY_USAGE = {
+  digitalSignature: 1 << 0,
+  contentCommitment: 1 << 1,
+  keyEncipherment: 1 << 2,
+  dataEncipherment: 1 << 3,
+  keyAgreement: 1 << 4,
+  keyCertSign: 1 << 5,
+  crlSign: 1 << 6,
+} as const
 export const EKU = { serverAuth: '1.3.6.1.5.5.7.3.1', clientAuth: '1.3.6.1.5.5.7.3.2', any: '2.5.29.37.0' } as const
 const OID = {
   subjectKeyId: '2.5.29.14',

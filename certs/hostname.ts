@@ -18,7 +18,8 @@ function dnsMatches(name: string, host: string): boolean {
   return dot > 0 && host.slice(dot + 1) === parent && parent.includes('.') && !parent.includes('*')
 }
 
-function addressText(bytes: Uint8Array): string {
+/** Dotted quad or RFC 5952 in brackets; empty for what is no address. */
+export function addressText(bytes: Uint8Array): string {
   if (bytes.length === 4) return bytes.join('.')
   if (bytes.length !== 16) return ''
   return canonicalAddress(

@@ -1,7 +1,7 @@
 // starter.cjs — the first thing that runs, on any Node >= 18: installs what is missing, finds Node >= 24.12, hands over.
 //
 // CommonJS and the syntax of Node 18 on purpose; it may use nothing that npm has to install first.
-// Order: packages (npm ci, install scripts off) → a Node that runs TypeScript → `cli/main.ts` or vitest.
+// Order: packages (npm ci, install scripts off) → a Node that runs TypeScript → `cli/main.ts`, vitest, bench or proof.
 'use strict'
 
 const { spawn, spawnSync } = require('node:child_process')
@@ -10,34 +10,40 @@ const path = require('node:path')
 
 const ROOT = path.resolve(__dirname, '..')
 const NODE_MIN = [24, 12]
+/** What of npm's settings says where packages come from; a test that installs needs it. The rest is noise of `npm start`. */
+const NPM_KEPT =
+  /^npm_config_(@.*|.*registry|cache|userconfig|globalconfig|proxy|https_proxy|https-proxy|noproxy|cafile|ca|strict_ssl)$/i
 
 function main(argv) {
   ensurePackages()
   const node = findNode()
-  const command = argv[0]
-  if (command === 'test') return run(node, [vitest(), 'run', ...argv.slice(1)])
-  if (command === 'bench') return run(node, [path.join(ROOT, 'bench', 'main.ts'), ...argv.slice(1)])
-  if (command === 'proof') return run(node, [path.join(ROOT, 'test', 'proof', 'main.ts'), ...argv.slice(1)])
-  return run(node, [path.join(ROOT, 'cli', 'main.ts'), ...argv])
+  const [command, ...rest] = argv
+  if (command === 'test') return run(node, [path.join(ROOT, 'node_modules', 'vitest', 'vitest.mjs'), 'run', ...rest])
+  if (command === 'bench') return run(node, [path.join(ROOT, 'bench', 'main.ts'), ...rest])
+  if (command === 'proof') return run(node, [path.join(ROOT, 'test', 'proof', 'main.ts'), ...rest])
+  return run(node, [path.join(ROOT, 'cli', 'main.ts'), ...argv], { ipc: true })
 }
 
-/** Installs when node_modules is missing or older than the lockfile. */
+/** Installs when node_modules is missing, or holds something else than the lockfile wants, or not our Node. */
 function ensurePackages() {
   const installed = path.join(ROOT, 'node_modules', '.package-lock.json')
   const wanted = path.join(ROOT, 'package-lock.json')
-  if (fs.existsSync(installed) && fs.statSync(installed).mtimeMs >= fs.statSync(wanted).mtimeMs - 1000) return
-  if (fs.existsSync(installed) && sameContent(installed, wanted)) return
+  if (fs.existsSync(installed) && haveNode() && (notOlder(installed, wanted) || sameContent(installed, wanted))) return
   process.stderr.write('fairlead: installing packages (once) …\n')
   const npm = process.platform === 'win32' ? 'npm.cmd' : 'npm'
-  const result = spawnSync(npm, ['ci', '--ignore-scripts', '--no-audit', '--no-fund', '--loglevel=error'], {
+  // Whatever the user's npm is set to: no install scripts, and everything that the lockfile names.
+  const flags = ['--ignore-scripts', '--include=dev', '--include=optional', '--engine-strict=false']
+  const result = spawnSync(npm, ['ci', ...flags, '--no-audit', '--no-fund', '--loglevel=error'], {
     cwd: ROOT,
     stdio: ['ignore', 2, 2],
     shell: process.platform === 'win32',
   })
   if (result.status === 0) return
-  const why = result.error ? result.error.message : 'npm ci ended with ' + result.status
-  fail('could not install the packages (' + why + '). Check the network and run `npm ci` yourself to see more.')
+  const why = result.error ? result.error.message : `npm ci ended with ${result.status}`
+  fail(`could not install the packages (${why}). Check the network and run \`npm ci\` yourself to see more.`)
 }
+
+const notOlder = (file, than) => fs.statSync(file).mtimeMs >= fs.statSync(than).mtimeMs - 1000
 
 /** npm leaves out of the hidden lockfile what this platform does not take; compare what it has. */
 function sameContent(installed, wanted) {
@@ -48,27 +54,32 @@ function sameContent(installed, wanted) {
       (name) => name === '' || want[name].optional || (have[name] && have[name].version === want[name].version),
     )
   } catch (error) {
-    process.stderr.write('fairlead: cannot read the lockfiles (' + error.message + '), installing again\n')
+    process.stderr.write(`fairlead: cannot read the lockfiles (${error.message}), installing again\n`)
     return false
   }
 }
 
+/** Our own Node, or the one that came as a package; none on a platform that has no such package. */
+function haveNode() {
+  return newEnough(process.versions.node) || packagedNode() === undefined || fs.existsSync(packagedNode())
+}
+
+function packagedNode() {
+  const platform = { linux: 'linux', win32: 'win' }[process.platform]
+  const name = `node-${platform}-${process.arch}`
+  const { optionalDependencies } = JSON.parse(fs.readFileSync(path.join(ROOT, 'package.json'), 'utf8'))
+  if (!optionalDependencies[name]) return undefined
+  return path.join(ROOT, 'node_modules', name, 'bin', process.platform === 'win32' ? 'node.exe' : 'node')
+}
+
 function findNode() {
   if (newEnough(process.versions.node)) return process.execPath
-  const platform = { linux: 'linux', win32: 'win' }[process.platform]
-  const name = 'node-' + platform + '-' + process.arch
-  const binary = path.join(ROOT, 'node_modules', name, 'bin', process.platform === 'win32' ? 'node.exe' : 'node')
-  if (fs.existsSync(binary)) return binary
+  const binary = packagedNode()
+  if (binary !== undefined && fs.existsSync(binary)) return binary
+  const here = `${process.platform}-${process.arch}`
   return fail(
-    'this is Node ' +
-      process.versions.node +
-      ', Fairlead needs ' +
-      NODE_MIN.join('.') +
-      ' or newer and has no binary for ' +
-      process.platform +
-      '-' +
-      process.arch +
-      '. Install Node 24 and try again.',
+    `this is Node ${process.versions.node}, Fairlead needs ${NODE_MIN.join('.')} or newer and has no binary for ${here}. ` +
+      'Install Node 24 (https://nodejs.org) and try again.',
   )
 }
 
@@ -77,30 +88,42 @@ function newEnough(version) {
   return major > NODE_MIN[0] || (major === NODE_MIN[0] && minor >= NODE_MIN[1])
 }
 
-function vitest() {
-  return path.join(ROOT, 'node_modules', 'vitest', 'vitest.mjs')
+/** The environment without what `npm start` put into it; the Node that we found comes first in PATH. */
+function environment(node) {
+  const kept = Object.entries(process.env).filter(
+    ([name]) => (!/^npm_/i.test(name) && name !== 'INIT_CWD') || NPM_KEPT.test(name),
+  )
+  const env = Object.fromEntries(kept)
+  const pathName = Object.keys(env).find((name) => name.toUpperCase() === 'PATH') || 'PATH'
+  env[pathName] = path.dirname(node) + path.delimiter + (env[pathName] || '')
+  return env
 }
 
-/** The child gets the terminal; signals that reach only us are passed on; we end as it ended. */
-function run(node, args) {
-  const env = Object.assign({}, process.env, {
-    PATH: path.dirname(node) + path.delimiter + (process.env.PATH || ''),
-    FAIRLEAD_NODE: node,
-  })
-  // `npm start` hands us npm_config_* and friends; children of ours must not inherit the caller's npm settings.
-  const child = spawn(node, args, { cwd: process.cwd(), stdio: 'inherit', env })
-  for (const signal of ['SIGTERM', 'SIGHUP']) process.on(signal, () => child.kill(signal))
-  // Ctrl-C reaches the whole foreground group: the child decides what it means, we wait for it.
-  process.on('SIGINT', () => undefined)
-  child.on('error', (error) => fail('could not start ' + node + ': ' + error.message))
+/**
+ * The child gets the terminal; we end as it ended. With `ipc` it learns by the end of the channel that we died. Every
+ * signal is passed on: the child takes a Ctrl-C that reaches it twice (by the terminal and by us) for one.
+ */
+function run(node, args, options) {
+  const stdio = ['inherit', 'inherit', 'inherit']
+  if (options && options.ipc) stdio.push('ipc')
+  const child = spawn(node, args, { cwd: process.cwd(), stdio, env: environment(node) })
+  const signals = ['SIGINT', 'SIGTERM', 'SIGHUP']
+  const passOn = (signal) => {
+    // vitest takes a second Ctrl-C for impatience, and the terminal has given it the first one already.
+    const twice = signal === 'SIGINT' && stdio.length === 3 && process.stdin.isTTY
+    if (!twice) child.kill(signal)
+  }
+  for (const signal of signals) process.on(signal, passOn)
+  child.on('error', (error) => fail(`could not start ${node}: ${error.message}. Install Node 24 and try again.`))
   child.on('exit', (code, signal) => {
+    for (const name of signals) process.off(name, passOn)
     if (signal) process.kill(process.pid, signal)
     else process.exit(code === null ? 1 : code)
   })
 }
 
 function fail(message) {
-  process.stderr.write('fairlead: ' + message + '\n')
+  process.stderr.write(`fairlead: ${message}\n`)
   process.exit(1)
 }
 

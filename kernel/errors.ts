@@ -38,6 +38,7 @@ export const ERRORS = {
     retry: false,
     hint: 'Call the API by a host name of its allow-list (localhost, 127.0.0.1).',
   },
+  RATE_LIMITED: { status: 429, retry: true, hint: 'Wait the seconds in Retry-After, then repeat.' },
   // Data path (sidecar)
   BAD_REQUEST: {
     status: 400,
@@ -172,6 +173,7 @@ export const ERRORS = {
     retry: true,
     hint: 'Stop that one first, or give this one another --data-dir.',
   },
+  START_FAILED: { status: 500, retry: false, hint: 'Look into the log named above; every process has one.' },
   UNREACHABLE: { status: 503, retry: true, hint: 'Is it running? Start it with `npm start`.' },
   INTERNAL: { status: 500, retry: false, hint: 'This is our fault: report it with the request id.' },
 } as const satisfies Record<string, ErrorSpec>

@@ -17,7 +17,6 @@ export type BreakerPolicy = Policy['breaker']
 
 const WINDOW_SLOTS = 10
 const FAILED = new Error('backend call failed')
-const settled = Promise.resolve()
 
 export class BackendBreaker implements Breaker {
   readonly policy: BreakerPolicy
@@ -114,10 +113,21 @@ export class BackendBreaker implements Breaker {
   }
 }
 
-/** A synchronous throw makes opossum count the failure in the same turn. */
+/**
+ * Counted in the same turn, so that failures are never held against successes that came before them: a failure is a
+ * synchronous throw, a success a thenable that calls back at once (opossum only calls `then` and `catch`).
+ */
 function settleCall(ok: boolean): Promise<void> {
   if (!ok) throw FAILED
-  return settled
+  return SUCCEEDED as unknown as Promise<void>
+}
+
+const SUCCEEDED = {
+  // biome-ignore lint/suspicious/noThenProperty: see settleCall
+  then(done: (value: undefined) => void): { catch(): void } {
+    done(undefined)
+    return { catch: ignore }
+  },
 }
 
 function ignore(): void {}

@@ -10,6 +10,7 @@ import type { MeshConfig, ServiceResource } from './config.ts'
 import { DEFAULT_PROTOCOL } from './defaults.ts'
 import { serviceIdentity } from './kinds/principal.ts'
 import { targetsOf } from './kinds/traffic-policy.ts'
+import { canonicalSpelling } from './path.ts'
 import { policiesFor, requestTimeoutOf, resolvePolicy } from './policy.ts'
 import { type RankedRule, rulesOf } from './rules.ts'
 import type { AuthorizationRule, Backend, Endpoint, Inbound, Service, Snapshot } from './snapshot.ts'
@@ -203,7 +204,7 @@ function authorizationRules(policy: MeshConfig['authorizationPolicies'][number])
     principals: rule.from?.principals ?? [],
     namespaces: rule.from?.namespaces ?? [],
     methods: rule.to?.methods ?? [],
-    paths: rule.to?.paths ?? [],
+    paths: (rule.to?.paths ?? []).map(canonicalSpelling),
   }))
 }
 

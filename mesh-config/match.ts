@@ -61,10 +61,7 @@ export function rewritePath(rewrite: PathRewrite, path: string): string {
   const prefix = withoutTrailingSlash(rewrite.prefix)
   if (!underPrefix(prefix, path)) return path
   const rest = path.slice(prefix.length)
-  const value = withoutTrailingSlash(rewrite.value)
-  // (/foo, /foo, /xyz/) keeps the replacement's own slash: nothing follows it that could bring one.
-  if (rest === '') return rewrite.value === '' ? '/' : rewrite.value
-  return `${value}${rest}` || '/'
+  return `${withoutTrailingSlash(rewrite.value)}${rest}` || '/'
 }
 
 // ── conditions ──────────────────────────────────────────────────────────────────────────────────────────────────────

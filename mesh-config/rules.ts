@@ -20,6 +20,7 @@ import {
   type RouteRule,
 } from './kinds/http-route.ts'
 import { byPrecedence, type Ranked } from './order.ts'
+import { canonicalSpelling } from './path.ts'
 import { limitMs } from './policy.ts'
 import type { BackendRef, Filters, HeaderEdit, Match, PathRewrite, Rule } from './snapshot.ts'
 
@@ -86,7 +87,7 @@ function rulesOfRoute(resource: RouteResource, context: RuleContext): RankedRule
   return rules.flatMap((source, ruleIndex) =>
     (source.matches?.length ? source.matches : [{}]).map((given, matchIndex) => {
       const match = compileMatch(given)
-      const id = `${route}#${source.name ?? ruleIndex}`
+      const id = source.name === undefined ? `${route}[${ruleIndex}]` : `${route}#${source.name}`
       const rule = compileRule(source, { id, route, index: ruleIndex }, match, resource.namespace, context)
       return { match, route, ruleIndex, matchIndex, rule, resource }
     }),
@@ -122,11 +123,17 @@ function compileMatch(source: RouteMatch): Match {
     value: one.value,
   })
   return {
-    path: { type: source.path?.type ?? 'PathPrefix', value: source.path?.value ?? '/' },
+    path: compilePath(source.path),
     ...(source.method === undefined ? {} : { method: source.method }),
     headers: firstOfName((source.headers ?? []).map(condition(true))),
     query: firstOfName((source.queryParams ?? []).map(condition(false))),
   }
+}
+
+function compilePath(source: RouteMatch['path']): Match['path'] {
+  const type = source?.type ?? 'PathPrefix'
+  const value = source?.value ?? '/'
+  return { type, value: type === 'RegularExpression' ? value : canonicalSpelling(value) }
 }
 
 /** "Only the first entry with an equivalent name counts." */

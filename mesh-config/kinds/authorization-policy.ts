@@ -4,9 +4,9 @@
 // fits every request; a policy without rules fits none (ALLOW without rules = nobody).
 
 import { z } from '../../kernel/parse.ts'
+import { pathFault } from '../path.ts'
 import type { Path } from '../source.ts'
 import { Label, METHOD_TOKEN, Metadata, type Report, ServiceTarget } from './common.ts'
-import { pathFault } from './http-route.ts'
 import { OUR_API } from './mesh.ts'
 import { principalFault } from './principal.ts'
 import { checkTargets } from './traffic-policy.ts'

@@ -5,6 +5,7 @@
 
 import { z } from '../../kernel/parse.ts'
 import { durationMs } from '../duration.ts'
+import { pathFault } from '../path.ts'
 import { compileRegex, RegexRefused } from '../regex.ts'
 import type { Path } from '../source.ts'
 import { Duration, FIELD_NAME, FIELD_VALUE, HOSTNAME, Label, Metadata, type Report, SERVICE_GROUPS } from './common.ts'
@@ -220,17 +221,6 @@ function checkTimes(rule: RouteRule, path: Path, report: Report): void {
 }
 
 // ── matches ─────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-const PATH_CHARS = /^(?:[-A-Za-z0-9/._~!$&'()*+,;=:@]|[%][0-9a-fA-F]{2})+$/
-
-/** Why the standard refuses this path; undefined = it does not. */
-export function pathFault(value: string): string | undefined {
-  if (!value.startsWith('/')) return 'does not begin with /'
-  for (const part of ['//', '/./', '/../', '#']) if (value.includes(part)) return `holds ${part}`
-  if (/%2f/i.test(value)) return 'holds an escaped slash'
-  if (/\/\.{1,2}$/.test(value)) return 'ends in a dot segment'
-  return PATH_CHARS.test(value) ? undefined : 'holds a character that a path cannot'
-}
 
 function checkMatch(match: RouteMatch, path: Path, report: Report): void {
   const value = match.path?.value ?? '/'

@@ -145,7 +145,7 @@ test.each([
   ['/foo', '/foo', '', '/'],
   ['/foo/', '/foo', '/', '/'],
   ['/foo', '/foo', '/', '/'],
-  ['/foo', '/foo', '/xyz/', '/xyz/'],
+  ['/foo', '/foo', '/xyz/', '/xyz'],
   ['/bar', '/', '/xyz', '/xyz/bar'],
   ['/', '/', '/xyz', '/xyz/'],
   ['/foobar', '/foo', '/xyz', '/foobar'],

@@ -1,0 +1,90 @@
+// routes.ts — the operator API's paths: parse the input, ask one part, answer its words.
+
+import type { FastifyInstance, FastifyRequest } from 'fastify'
+import { FairleadError } from '../../kernel/errors.ts'
+import { parseWith, z } from '../../kernel/parse.ts'
+import type { ConfigStore } from '../config-store.ts'
+import { ConfigPutSchema, JoinTokenAnswerSchema, JoinTokenRequestSchema, type MeshStatus } from '../contract.ts'
+import type { JoinTokens } from '../identity/join-tokens.ts'
+import type { Metrics } from '../metrics.ts'
+import { AUDIT_ANSWER_MAX, type Audit } from '../state/audit.ts'
+
+export interface RouteParts {
+  readonly tokens: JoinTokens
+  readonly config: ConfigStore
+  readonly audit: Audit
+  readonly metrics: Metrics
+  mesh(): MeshStatus
+  /** What is missing; empty = ready. */
+  notReady(): readonly string[]
+}
+
+const AUTHOR = /^[\w.@+ -]{1,64}$/
+const Limit = z.strictObject({
+  limit: z.coerce.number().int().min(1).max(AUDIT_ANSWER_MAX).default(100),
+  before: z.coerce.number().int().min(1).optional(),
+})
+
+export function addRoutes(app: FastifyInstance, parts: RouteParts): void {
+  const { tokens, config, audit, metrics } = parts
+
+  app.get('/healthz', async () => ({ status: 'ok' }))
+  app.get('/readyz', async (_request, reply) => {
+    const reasons = parts.notReady()
+    return reply.code(reasons.length === 0 ? 200 : 503).send({ ready: reasons.length === 0, reasons })
+  })
+  app.get('/metrics', async (_request, reply) =>
+    reply.type(metrics.registry.contentType).send(await metrics.registry.metrics()),
+  )
+
+  app.post('/api/v1/join-tokens', async (request, reply) => {
+    const { service, namespace, ttlMs } = parseWith(JoinTokenRequestSchema, request.body, 'join token request')
+    const issued = JoinTokenAnswerSchema.parse(await tokens.issue(service, namespace, ttlMs))
+    // The token itself is a secret: it goes into the answer and nowhere else.
+    audit.record('join-token.create', authorOf(request), issued.spiffeId, { expiresAt: issued.expiresAt })
+    return reply.code(201).send(issued)
+  })
+
+  app.get('/api/v1/mesh', async () => parts.mesh())
+
+  app.put('/api/v1/config', async (request) => {
+    const { files } = parseWith(ConfigPutSchema, request.body, 'config')
+    refuseTwins(files.map((file) => file.name))
+    return config.apply(files, authorOf(request))
+  })
+  app.get('/api/v1/config', async () => {
+    const applied = config.applied
+    return applied ?? { seq: 0, version: '', appliedAt: '', author: '', files: [] }
+  })
+  app.get('/api/v1/config/history', async () => ({
+    history: config.history().map(({ seq, version, appliedAt, author, files }) => ({
+      seq,
+      version,
+      appliedAt,
+      author,
+      sources: files.map((file) => file.name),
+    })),
+  }))
+
+  app.get('/api/v1/audit', async (request) => {
+    const { limit, before } = parseWith(Limit, request.query, 'query')
+    return { rows: audit.recent(limit, before) }
+  })
+}
+
+/** The key says that it is an operator; who of them is their own word. */
+function authorOf(request: FastifyRequest): string {
+  const author = request.headers['x-fairlead-author']
+  if (author === undefined) return 'operator'
+  if (typeof author !== 'string' || !AUTHOR.test(author)) {
+    throw new FairleadError('INVALID_INPUT', 'X-Fairlead-Author is 1…64 letters, digits and . _ @ + - or space.')
+  }
+  return author
+}
+
+function refuseTwins(names: readonly string[]): void {
+  const twin = names.find((name, at) => names.indexOf(name) !== at)
+  if (twin === undefined) return
+  const problems = [{ path: '$.files', message: `two files are named ${twin}` }]
+  throw new FairleadError('INVALID_INPUT', `Two files are named ${twin}.`, { problems })
+}

@@ -1,0 +1,138 @@
+// sidecars.ts — every sidecar that must run the current config: connected ones, and absent ones that may still serve.
+//
+// Owns: which snapshot each was sent, acked or refused, and the answer to "accepted by n of m".
+// An absent sidecar counts until its certificate ends, since it may serve its last good snapshot; it stops counting when
+// it left in order (ended its stream itself and is gone from the catalogue).
+
+import type { Clock, MonotonicMs, WallMs } from '../../kernel/clock.ts'
+import { FairleadError, type Problem } from '../../kernel/errors.ts'
+import type { Log } from '../../kernel/log.ts'
+import type { Snapshot } from '../../mesh-config/snapshot.ts'
+import type { Instance } from '../contract.ts'
+import type { Kept, KnownSidecar } from '../state/kept.ts'
+import type { Reply, SidecarStream } from './sidecar-stream.ts'
+
+export const SIDECARS_MAX = 10_000
+
+export interface SidecarState {
+  known: KnownSidecar
+  stream: SidecarStream | undefined
+  /** Version that it should run; '' until the first snapshot was compiled. */
+  current: string
+  nack: readonly Problem[]
+  /** When the change that made `current` was noticed. */
+  changedAt: MonotonicMs
+  leftCleanly: boolean
+}
+
+export interface SidecarsOptions {
+  readonly kept: Kept
+  readonly clock: Clock
+  readonly log: Log
+  /** A sidecar came: somebody must compile for it. */
+  onConnected(): void
+  onPushed(): void
+  onAcked(latencyMs: number): void
+  onNacked(): void
+}
+
+export class Sidecars {
+  readonly #options: SidecarsOptions
+  readonly #all = new Map<string, SidecarState>()
+
+  constructor(options: SidecarsOptions) {
+    this.#options = options
+    for (const known of options.kept.sidecars()) this.#all.set(known.instance, absent(known))
+  }
+
+  all(): SidecarState[] {
+    return [...this.#all.values()].sort((a, b) => (a.known.instance < b.known.instance ? -1 : 1))
+  }
+
+  connected(): SidecarState[] {
+    return this.all().filter((state) => state.stream !== undefined)
+  }
+
+  /** @throws FairleadError OVERLOADED, PEER_IDENTITY_INVALID when another service has an instance of that name. */
+  checkRoom(instance: string, service: string, namespace: string): void {
+    const before = this.#all.get(instance)
+    if (!before && this.#all.size >= SIDECARS_MAX) {
+      throw new FairleadError('OVERLOADED', `This control plane serves at most ${SIDECARS_MAX} sidecars.`)
+    }
+    const live = before !== undefined && before.known.leafNotAfter > this.#options.clock.wall()
+    if (live && (before.known.service !== service || before.known.namespace !== namespace)) {
+      throw new FairleadError('PEER_IDENTITY_INVALID', `Instance ${instance} belongs to another service.`)
+    }
+  }
+
+  /** The newest stream of an instance wins. */
+  connect(stream: SidecarStream): void {
+    const { instance, service, namespace, version, have } = stream.hello
+    const before = this.#all.get(instance)
+    const known = { instance, service, namespace, version, acked: have, leafNotAfter: stream.leafNotAfter }
+    const state = { ...absent(known), stream, changedAt: this.#options.clock.now() }
+    this.#all.set(instance, state)
+    this.#options.kept.saveSidecar(known)
+    before?.stream?.goaway('a newer stream of the same instance')
+    this.#options.log.info({ instance, service, version, have }, 'sidecar connected')
+    this.#options.onConnected()
+  }
+
+  disconnect(stream: SidecarStream, clean: boolean): void {
+    const state = this.#all.get(stream.hello.instance)
+    if (state?.stream !== stream) return
+    state.stream = undefined
+    state.leftCleanly = clean
+    this.#options.kept.saveSidecar(state.known)
+    this.#options.log.info({ instance: stream.hello.instance, clean }, 'sidecar disconnected')
+  }
+
+  /** Sends when the content differs from what the sidecar was last told or has. */
+  publish(state: SidecarState, snapshot: Snapshot, changedAt: MonotonicMs): void {
+    if (state.current === snapshot.version) return
+    state.current = snapshot.version
+    state.nack = []
+    state.changedAt = changedAt
+    if (state.known.acked === snapshot.version) return
+    state.stream?.publish(snapshot)
+    this.#options.onPushed()
+  }
+
+  reply(stream: SidecarStream, reply: Reply): void {
+    const state = this.#all.get(stream.hello.instance)
+    if (state?.stream !== stream) return
+    const { clock, log, kept } = this.#options
+    if (reply.t === 'nack') {
+      if (reply.version === state.current) state.nack = reply.problems.slice(0, 100)
+      this.#options.onNacked()
+      log.error({ instance: stream.hello.instance, version: reply.version, problems: state.nack }, 'snapshot refused')
+      return
+    }
+    state.known = { ...state.known, acked: reply.version }
+    kept.saveSidecar(state.known)
+    if (reply.version === state.current) this.#options.onAcked(clock.now() - state.changedAt)
+  }
+
+  /** Forgets who ended and who left in order. */
+  prune(instances: readonly Instance[], now: WallMs): void {
+    const registered = new Set(instances.map((instance) => instance.instance))
+    for (const [instance, state] of this.#all) {
+      const left = state.leftCleanly && !registered.has(instance)
+      if (state.stream || (state.known.leafNotAfter > now && !left)) continue
+      this.#all.delete(instance)
+      this.#options.kept.forgetSidecar(instance)
+    }
+  }
+
+  goaway(why: string): void {
+    for (const state of this.#all.values()) state.stream?.goaway(why)
+  }
+}
+
+function absent(known: KnownSidecar): SidecarState {
+  return { known, stream: undefined, current: '', nack: [], changedAt: 0 as MonotonicMs, leftCleanly: false }
+}
+
+/** Runs what it should: a sidecar that was not compiled for yet counts as missing. */
+export const hasAccepted = (state: SidecarState): boolean =>
+  state.current !== '' && state.known.acked === state.current && state.nack.length === 0

@@ -12,7 +12,7 @@
 import type { WallMs } from '../../kernel/clock.ts'
 import type { ErrorCode } from '../../kernel/errors.ts'
 import type { Closable } from '../../kernel/lifetime.ts'
-import type { AttemptError, RefusalReason } from '../../workers/contract.ts'
+import type { AttemptError } from '../../workers/contract.ts'
 import type { Attempt, Job, JobClass, Summary } from '../contract.ts'
 import type { AttemptOutcome, JobState } from '../states.ts'
 
@@ -95,7 +95,7 @@ export type Change =
   /** The next `count` changes stand or fall together (batches in mode `atomic`). */
   | { readonly t: 'atomic'; readonly count: number }
   | { readonly t: 'insert'; readonly job: JobRow; readonly body: JobBody; readonly requestHash: string }
-  /** Plain transition without an attempt (due, cancel before start, expire, redrive). Guard: `from` and `version`. */
+  /** Plain transition without an attempt (due, cancel, expire, redrive). Guard: `from`, and `version` when given. */
   | {
       readonly t: 'move'
       readonly job: string
@@ -104,7 +104,10 @@ export type Change =
       readonly at: WallMs
       readonly runAt?: WallMs
       readonly resetAttempts?: boolean
-      readonly error?: AttemptError | null
+      /** Absent: the job keeps the error of its last attempt. */
+      readonly error?: AttemptError
+      /** Guard of a user's If-Match: JOB_VERSION_CONFLICT when the row has another version. */
+      readonly version?: number
     }
   /** ready → leased with a new attempt row; `attempt.token` becomes the job's token. */
   | { readonly t: 'lease'; readonly attempt: AttemptRow }
@@ -122,7 +125,8 @@ export type Change =
       /** JSON text. */
       readonly result?: string | null
       readonly error?: AttemptError | null
-      readonly refusal?: RefusalReason
+      /** A RefusalReason of the worker or the code of a sidecar. */
+      readonly refusal?: string
     }
   | { readonly t: 'started'; readonly job: string; readonly token: bigint; readonly at: WallMs }
   | { readonly t: 'progress'; readonly job: string; readonly token: bigint; readonly pct: number }

@@ -238,6 +238,29 @@ export function conformance(name: string, engine: () => Promise<Engine>): void {
     expect(await store.attempts('default', 'a')).toHaveLength(1)
   })
 
+  given('a move is refused when the version is another one, and keeps the last error', async ({ store }) => {
+    const error = { code: 'X', class: 'transient' as const, message: 'm' }
+    await store.commit([insert({ id: 'a' }), { t: 'lease', attempt: attemptRow('a', 1n) }])
+    await store.commit([
+      {
+        t: 'end',
+        job: 'a',
+        token: 1n,
+        outcome: 'failed',
+        to: 'deferred',
+        at: at(3),
+        startedAt: null,
+        charge: true,
+        runAt: at(9),
+        error,
+      },
+    ])
+    const due = { t: 'move', job: 'a', from: 'deferred', to: 'ready', at: at(4) } as const
+    expect(await store.commit([{ ...due, version: 2 }])).toEqual([{ ok: false, code: 'JOB_VERSION_CONFLICT' }])
+    expect(await store.commit([{ ...due, version: 3 }])).toEqual([{ ok: true }])
+    expect(await store.get('default', 'a')).toMatchObject({ state: 'ready', version: 4, error })
+  })
+
   given('P4 a read sees every commit that resolved before it', async ({ store }) => {
     for (let i = 0; i < 30; i++) {
       await store.commit([insert({ id: `r${i}` })])

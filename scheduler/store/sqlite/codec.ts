@@ -34,7 +34,7 @@ function encodeOne(c: Change, cells: Cell[]): void {
       return
     case 'move':
       cells.push(OP.move, c.job, STATE_CODE[c.from], STATE_CODE[c.to], c.at, c.runAt ?? null)
-      cells.push(c.resetAttempts === true ? 1 : 0, errorText(c.error))
+      cells.push(c.resetAttempts === true ? 1 : 0, errorText(c.error), c.version ?? null)
       return
     case 'lease': {
       const a = c.attempt

@@ -170,12 +170,17 @@ export class Writer {
   #move(): ChangeResult {
     const id = this.#text()
     const [from, to, at] = [this.#number(), this.#number(), this.#number()]
-    const [runAt, reset, error] = [this.#next(), this.#number(), this.#next()]
+    const [runAt, reset, error, version] = [this.#next(), this.#number(), this.#next(), this.#next()]
     const finishedAt = to >= SUCCEEDED ? at : null
-    const row = this.#sql.move.get(to, runAt, finishedAt, reset, reset, reset, reset, error, id, from)
-    if (!row) return this.#refusal(id)
+    const row = this.#sql.move.get(to, runAt, finishedAt, reset, reset, reset, reset, reset, error, id, from, version)
+    if (!row) return this.#moveRefusal(id, from)
     if (reset === 1) this.#sql.dropResult.run(row['seq'] as number)
     return OK
+  }
+
+  #moveRefusal(id: string, from: number): ChangeResult {
+    const row = this.#sql.known.get(id)
+    return this.#refusal(id, row?.['state'] === from ? 'JOB_VERSION_CONFLICT' : 'JOB_STATE_CONFLICT')
   }
 
   #lease(): ChangeResult {
@@ -281,7 +286,7 @@ function statements(db: DatabaseSync) {
     rollbackTo: sql('ROLLBACK TO atomic'),
     release: sql('RELEASE atomic'),
     meta: sql('UPDATE meta SET value = ? WHERE key = ? AND value < ?'),
-    known: sql('SELECT 1 FROM jobs WHERE id = ?'),
+    known: sql('SELECT state FROM jobs WHERE id = ?'),
     insert: sql(
       'INSERT INTO jobs(seq, id, tenant, type, queue, priority, state, created_at, run_at, spec) VALUES (?,?,?,?,?,?,?,?,?,?)',
     ),
@@ -297,7 +302,8 @@ function statements(db: DatabaseSync) {
     move: sql(
       `UPDATE jobs SET state = ?, version = version + 1, run_at = coalesce(?, run_at), finished_at = ?,
        attempts = iif(?, 0, attempts), lost = iif(?, 0, lost), progress = iif(?, 0, progress),
-       started_at = iif(?, NULL, started_at), error = ? WHERE id = ? AND state = ? RETURNING seq`,
+       started_at = iif(?, NULL, started_at), error = iif(?, NULL, coalesce(?, error))
+       WHERE id = ? AND state = ? AND version = coalesce(?, version) RETURNING seq`,
     ),
     dropResult: sql('DELETE FROM results WHERE seq = ?'),
     lease: sql(

@@ -105,7 +105,7 @@ function environment(node) {
  */
 function run(node, args, options) {
   const stdio = ['inherit', 'inherit', 'inherit']
-  if (options && options.ipc) stdio.push('ipc')
+  if (options?.ipc) stdio.push('ipc')
   const child = spawn(node, args, { cwd: process.cwd(), stdio, env: environment(node) })
   const signals = ['SIGINT', 'SIGTERM', 'SIGHUP']
   const passOn = (signal) => {

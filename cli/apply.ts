@@ -1,16 +1,16 @@
 // apply.ts — `fairlead apply PATH…`: the whole configuration of the running mesh, checked there, taken or refused whole.
 
 import { parseWith, z } from '../kernel/parse.ts'
+import { readConfigFiles } from '../mesh-config/files.ts'
 import { openClient } from './client.ts'
 import type { Context } from './context.ts'
 import { EXIT } from './exit.ts'
 import { findRunning } from './running.ts'
-import { readConfigFiles } from './up/control.ts'
 
 const AppliedSchema = z.object({ version: z.string() })
 
 export async function apply(context: Context, paths: readonly string[]): Promise<number> {
-  const files = readConfigFiles(paths)
+  const files = await readConfigFiles(...paths)
   const { state, apiKey } = findRunning(context)
   const control = openClient(state.addresses.controlApi, apiKey)
   try {

@@ -9,12 +9,13 @@ import { join, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
 import { FairleadError } from '../kernel/errors.ts'
 import { parseConfig } from '../mesh-config/config.ts'
+import { readConfigFiles } from '../mesh-config/files.ts'
 import { renderProblem } from '../mesh-config/problem.ts'
+import type { ConfigFile } from '../mesh-config/source.ts'
 import { compileStandalone } from '../mesh-config/standalone.ts'
 import type { Context } from './context.ts'
 import { EXIT } from './exit.ts'
 import { runInOurPlace } from './process-command.ts'
-import { type ConfigFile, readConfigFiles } from './up/control.ts'
 import { writeAtomic } from './up/data-dir.ts'
 
 const ROOT = resolve(import.meta.dirname, '..')
@@ -29,7 +30,7 @@ export async function runStandalone(args: readonly string[], context: Context): 
   const { standalone: path, service } = values
   const trustBundle = values['trust-bundle']
   const compile = (files: readonly ConfigFile[]): string => compileFiles(files, { service, trustBundle })
-  const first = readConfigFiles([path])
+  const first = await readConfigFiles(path)
   const text = compile(first)
   const dir = mkdtempSync(join(tmpdir(), 'fairlead-standalone-'))
   const snapshotFile = join(dir, 'snapshot.json')
@@ -104,18 +105,27 @@ function startWatch(
 ): () => void {
   const { compile, snapshotFile, context } = parts
   let seen = JSON.stringify(first)
+  let busy = false
+  const look = async (): Promise<void> => {
+    const files = await readConfigFiles(path)
+    const text = JSON.stringify(files)
+    if (text === seen) return
+    seen = text
+    writeAtomic(snapshotFile, compile(files))
+    context.terminal.note(`${path} changed and is in use`)
+  }
+  const complain = (error: unknown): void => {
+    const why = (error as Error).message
+    if (seen !== why) context.terminal.note(`${path} changed, but the last good version stays: ${why}`)
+    if ((error as { code?: string }).code === 'INVALID_INPUT') seen = why // unreadable for now: said once
+  }
   return () => {
-    try {
-      const files = readConfigFiles([path])
-      const text = JSON.stringify(files)
-      if (text === seen) return
-      seen = text
-      writeAtomic(snapshotFile, compile(files))
-      context.terminal.note(`${path} changed and is in use`)
-    } catch (error) {
-      if (seen === '') return
-      if (!(error instanceof FairleadError)) seen = '' // unreadable for a moment: say it once
-      context.terminal.note(`${path} changed, but the last good version stays: ${(error as Error).message}`)
-    }
+    if (busy) return
+    busy = true
+    look()
+      .catch(complain)
+      .finally(() => {
+        busy = false
+      })
   }
 }

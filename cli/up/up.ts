@@ -4,16 +4,17 @@
 // kills. Whatever way this ends, no process stays: killed outright, our children notice by their IPC channel.
 
 import { rmSync } from 'node:fs'
-import { join, resolve } from 'node:path'
+import { join, relative, resolve } from 'node:path'
 import { type Clock, isoTime } from '../../kernel/clock.ts'
 import { FairleadError } from '../../kernel/errors.ts'
 import type { Random } from '../../kernel/random.ts'
+import { readConfigFiles } from '../../mesh-config/files.ts'
 import { runAudit } from '../audit/audit.ts'
 import { type ApiClient, openClient } from '../client.ts'
 import { EXIT } from '../exit.ts'
 import type { Terminal } from '../terminal.ts'
 import { showBanner } from './banner.ts'
-import { putConfig, readConfigFiles, writeJoinToken } from './control.ts'
+import { putConfig, writeJoinToken } from './control.ts'
 import { DATA_DIR_DEFAULT, type DataDir, openDataDir } from './data-dir.ts'
 import { childEnvironment } from './environment.ts'
 import { Fleet } from './fleet.ts'
@@ -22,6 +23,9 @@ import { type Plan, planProcesses, ROOT } from './plan.ts'
 import { assignPorts } from './ports.ts'
 import { waitUntilReady } from './ready.ts'
 import { writeState } from './state-file.ts'
+
+/** By the name that a user in the repository would give it: it appears in problems. */
+const DEMO_CONFIG = relative(process.cwd(), join(ROOT, 'mesh-config', 'demo'))
 
 export interface UpOptions {
   readonly demo: boolean
@@ -151,8 +155,8 @@ class Session {
 
   async #startMesh(plan: Plan, control: ApiClient): Promise<void> {
     await this.fleet.start(plan.controlPlane)
-    const config = this.#options.config ?? (this.#options.demo ? join(ROOT, 'mesh-config', 'demo') : undefined)
-    if (config !== undefined) await putConfig(control, readConfigFiles([config]))
+    const config = this.#options.config ?? (this.#options.demo ? DEMO_CONFIG : undefined)
+    if (config !== undefined) await putConfig(control, await readConfigFiles(config))
     await Promise.all(
       plan.pairs.map((pair) => this.fleet.start({ ...pair.sidecar, beforeStart: () => writeJoinToken(control, pair) })),
     )

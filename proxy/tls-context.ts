@@ -1,31 +1,35 @@
-// tls-context.ts — TLS settings of the mesh, from an identity: one secure context per identity, for both directions.
+// tls-context.ts — TLS settings of the mesh, from an identity.
 //
-// TLS 1.3 only, own trust domain's roots only, no session tickets: a resumed session would skip the chain (certs/peer.ts).
+// TLS 1.3 only, own trust domain's roots only, no session tickets; certs/peer.ts says why OpenSSL alone is no judge here.
 
-import { constants } from 'node:crypto'
-import { createSecureContext, type SecureContext, type SecureContextOptions } from 'node:tls'
+import { createSecureContext, type SecureContext, type TlsOptions } from 'node:tls'
+import { clientPeerOptions, SERVER_PEER_OPTIONS } from '../certs/peer.ts'
 import { certificatesToPem } from '../certs/pem.ts'
 import type { Identity } from './exchange.ts'
 
 /** What both sides of the HTTP/1.1 transport offer; the mux will stand before it. */
 export const ALPN = ['http/1.1']
 
-export function secureOptions(identity: Identity): SecureContextOptions {
-  return {
-    key: identity.keyPem,
-    cert: identity.chainPem,
-    ca: certificatesToPem(identity.bundleDer),
-    minVersion: 'TLSv1.3',
-    secureOptions: constants.SSL_OP_NO_TICKET,
-  }
+/** For tls.createServer and server.setSecureContext. Without an identity every handshake fails. */
+export function serverOptions(identity: Identity | undefined): TlsOptions {
+  if (identity === undefined) return SERVER_PEER_OPTIONS
+  return { ...SERVER_PEER_OPTIONS, key: identity.keyPem, cert: identity.chainPem }
 }
 
-const contexts = new WeakMap<Identity, SecureContext>()
+export interface ClientContext {
+  readonly secureContext: SecureContext
+  readonly options: ReturnType<typeof clientPeerOptions>
+}
 
-export function secureContextOf(identity: Identity): SecureContext {
+const contexts = new WeakMap<Identity, ClientContext>()
+
+/** Made once per identity: parsing keys and roots costs more than a handshake. */
+export function clientContext(identity: Identity): ClientContext {
   let context = contexts.get(identity)
   if (context === undefined) {
-    context = createSecureContext(secureOptions(identity))
+    const options = clientPeerOptions(certificatesToPem(identity.bundleDer))
+    const own = { key: identity.keyPem, cert: identity.chainPem }
+    context = { secureContext: createSecureContext({ ...options, ...own }), options }
     contexts.set(identity, context)
   }
   return context

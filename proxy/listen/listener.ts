@@ -14,7 +14,7 @@ import { FairleadError } from '../../kernel/errors.ts'
 import type { Closable } from '../../kernel/lifetime.ts'
 import type { Log } from '../../kernel/log.ts'
 import type { IdentitySource, Observer } from '../exchange.ts'
-import { ALPN, secureOptions } from '../tls-context.ts'
+import { ALPN, serverOptions } from '../tls-context.ts'
 import type { ChannelHandler, Peer } from './channel.ts'
 import { type ConnectionLimits, ServerConnection, type ServerConnectionOwner } from './server-connection.ts'
 
@@ -149,11 +149,8 @@ class RunningListener implements Listener, ServerConnectionOwner {
   }
 
   #tlsServer(source: IdentitySource): TlsServer {
-    const identity = source.current()
     const server = createTlsServer({
-      ...(identity === undefined ? { minVersion: 'TLSv1.3' as const } : secureOptions(identity)),
-      requestCert: true,
-      rejectUnauthorized: true,
+      ...serverOptions(source.current()),
       ALPNProtocols: ALPN,
       handshakeTimeout: this.limits.handshakeTimeoutMs,
       noDelay: true,
@@ -171,13 +168,13 @@ class RunningListener implements Listener, ServerConnectionOwner {
     this.#stop.push(
       source.onChange(() => {
         const fresh = source.current()
-        if (fresh !== undefined) server.setSecureContext(secureOptions(fresh))
+        if (fresh !== undefined) server.setSecureContext(serverOptions(fresh))
       }),
     )
     return server
   }
 
-  /** The second lock: our own rules, on the certificate's DER (certs/peer.ts). */
+  /** The judge of peers: our own rules, on the certificate's DER (certs/peer.ts). */
   #secure(socket: TLSSocket, source: IdentitySource): void {
     const identity = source.current()
     const verdict =

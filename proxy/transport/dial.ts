@@ -10,7 +10,7 @@ import { explain } from '../../certs/reasons.ts'
 import type { Clock } from '../../kernel/clock.ts'
 import { asFairleadError, FairleadError } from '../../kernel/errors.ts'
 import type { IdentitySource } from '../exchange.ts'
-import { ALPN, secureContextOf } from '../tls-context.ts'
+import { ALPN, clientContext } from '../tls-context.ts'
 import { type ConnectionOwner, Http1Connection } from './http1-connection.ts'
 import { isForbiddenHost, safeLookup } from './safe-lookup.ts'
 
@@ -98,14 +98,13 @@ function dialMesh(parts: DialParts, target: Target, onread: OnRead): Socket {
   const identity = parts.identity.current()
   if (identity === undefined) throw new FairleadError('NOT_READY', 'This sidecar has no certificate yet.')
   onread.buffer = Buffer.allocUnsafeSlow(TLS_READ_BYTES)
+  const context = clientContext(identity)
   const options: ConnectionOptions & { onread: OnRead } = {
     host: target.address,
     port: target.port,
-    secureContext: secureContextOf(identity),
+    ...context.options,
+    secureContext: context.secureContext,
     ALPNProtocols: ALPN,
-    rejectUnauthorized: true,
-    // Peers are known by SPIFFE ID, not by host name; `prove` checks it.
-    checkServerIdentity: () => undefined,
     onread,
   }
   const socket = connectTls(options)

@@ -7,6 +7,7 @@ import 'reflect-metadata'
 import { createPublicKey, type KeyObject } from 'node:crypto'
 import * as x509 from '@peculiar/x509'
 import { FairleadError } from '../kernel/errors.ts'
+import { readDer } from './der.ts'
 import { describe, ECDSA_P256, isP256 } from './keys.ts'
 import { parsePem } from './pem.ts'
 
@@ -45,6 +46,7 @@ function parseRequest(pem: string): x509.Pkcs10CertificateRequest {
   const [block] = blocks
   if (blocks.length !== 1 || !block || !LABELS.has(block.label)) throw bad('it is not one CERTIFICATE REQUEST block')
   try {
+    readDer(block.der) // the library would ignore bytes behind the end
     return new x509.Pkcs10CertificateRequest(block.der as Uint8Array<ArrayBuffer>)
   } catch (cause) {
     throw bad('it is not PKCS#10', cause)

@@ -56,7 +56,9 @@ export function spiffeIdOf(trustDomain: string, namespace: string, service: stri
 
 /** The id of a trust domain: what signing certificates carry. @throws FairleadError SPIFFE_ID_INVALID */
 export function trustDomainIdOf(trustDomain: string): string {
-  return parseSpiffeId(`${SCHEME}${trustDomain}`).text
+  const id = parseSpiffeId(`${SCHEME}${trustDomain}`)
+  if (id.path !== '') throw bad(id.text, 'a trust domain has no path')
+  return id.text
 }
 
 /** @throws FairleadError SPIFFE_ID_INVALID */

@@ -19,7 +19,7 @@ import {
 export interface MetricsParts {
   readonly registry: Registry
   readonly clock: Clock
-  readonly self: { readonly service: string; readonly namespace: string; readonly version: string }
+  readonly self: () => { readonly service: string; readonly namespace: string; readonly version: string }
   /** Own SPIFFE ID; '' without one. */
   readonly spiffeId: () => string
   /** End of the own certificate, milliseconds since 1970; undefined without one. */
@@ -49,6 +49,7 @@ const ISTIO_LABELS = [
 ] as const
 const OWN_LABELS = ['direction', 'service', 'backend', 'version', 'code', 'flags'] as const
 const REASONS_MAX = 100
+const UNKNOWN = 'unknown'
 
 export class ProxyMetrics implements Observer {
   readonly #parts: MetricsParts
@@ -99,7 +100,7 @@ export class ProxyMetrics implements Observer {
     if (exchange.attempts > 1) this.#retries.inc({ backend }, exchange.attempts - 1)
   }
 
-  connection(direction: 'outbound' | 'inbound', change: 'opened' | 'closed' | 'refused', reason = 'unknown'): void {
+  connection(direction: 'outbound' | 'inbound', change: 'opened' | 'closed' | 'refused', reason = UNKNOWN): void {
     if (change === 'opened') this.#connections.inc({ direction })
     else if (change === 'closed') this.#connections.dec({ direction })
     else this.#refused.inc({ direction, reason: this.#bounded(reason) })
@@ -127,7 +128,7 @@ export class ProxyMetrics implements Observer {
   }
 
   #istioLabels(exchange: Exchange): Labels {
-    const { self } = this.#parts
+    const self = this.#parts.self()
     const outbound = exchange.direction === 'outbound'
     const backend = outbound ? this.#parts.table()?.backend(exchange.backend)?.backend : undefined
     const own = {
@@ -142,21 +143,21 @@ export class ProxyMetrics implements Observer {
       reporter: outbound ? 'source' : 'destination',
       source_workload: source.app,
       source_workload_namespace: source.namespace,
-      source_principal: source.principal || 'unknown',
+      source_principal: source.principal || UNKNOWN,
       source_app: source.app,
       source_version: source.version,
       destination_workload: destination.app,
       destination_workload_namespace: destination.namespace,
-      destination_principal: destination.principal || 'unknown',
+      destination_principal: destination.principal || UNKNOWN,
       destination_app: destination.app,
       destination_version: destination.version,
-      destination_service: `${destination.app}.${destination.namespace}.mesh`,
+      destination_service: destination.app === UNKNOWN ? UNKNOWN : `${destination.app}.${destination.namespace}.mesh`,
       destination_service_name: destination.app,
       destination_service_namespace: destination.namespace,
       request_protocol: 'http',
       response_code: String(exchange.status),
       response_flags: exchange.flag,
-      connection_security_policy: outbound ? 'unknown' : exchange.principal ? 'mutual_tls' : 'none',
+      connection_security_policy: outbound ? UNKNOWN : exchange.principal ? 'mutual_tls' : 'none',
     }
   }
 }
@@ -176,17 +177,17 @@ function peerOf(
 ): Party {
   if (exchange.direction === 'outbound') {
     return {
-      app: backend?.service ?? (exchange.service || 'unknown'),
-      namespace: backend?.namespace ?? 'unknown',
-      version: exchange.version || 'unknown',
+      app: backend?.service ?? (exchange.service || UNKNOWN),
+      namespace: backend?.namespace ?? UNKNOWN,
+      version: exchange.version || UNKNOWN,
       principal: backend?.identity ?? '',
     }
   }
   const id = SERVICE_ID.exec(exchange.principal)
   return {
-    app: id?.[2] ?? 'unknown',
-    namespace: id?.[1] ?? 'unknown',
-    version: 'unknown',
+    app: id?.[2] ?? UNKNOWN,
+    namespace: id?.[1] ?? UNKNOWN,
+    version: UNKNOWN,
     principal: exchange.principal,
   }
 }
@@ -268,8 +269,8 @@ function registerStateGauges(parts: MetricsParts): void {
     const version = parts.table()?.snapshot.version
     if (version !== undefined) set({ version }, 1)
   })
-  gauge('fairlead_certificate_not_after_seconds', 'End of the own certificate, Unix time.', [], (set) => {
+  gauge('fairlead_certificate_not_after_seconds', 'End of the own certificate, Unix time.', ['spiffe_id'], (set) => {
     const ends = parts.certificateEnds()
-    if (ends !== undefined) set({}, ends / 1000)
+    if (ends !== undefined) set({ spiffe_id: parts.spiffeId() }, ends / 1000)
   })
 }

@@ -121,14 +121,15 @@ class SeriesHistogram extends Histogram<string> {
     this.#metric = metric
   }
 
-  /** What the exposition calls. */
-  getForPromString(): ReturnType<Histogram<string>['get']> {
-    return this.get()
+  override get(): ReturnType<Histogram<string>['get']> {
+    return this.getForPromString()
   }
 
-  override async get(): ReturnType<Histogram<string>['get']> {
-    const shape = await super.get()
-    return { ...shape, values: [...this.#series.all].flatMap((series) => bucketLines(series, this.#metric)) }
+  /** What the exposition asks first. */
+  async getForPromString(): ReturnType<Histogram<string>['get']> {
+    const { name, help } = this.#metric
+    const values = [...this.#series.all].flatMap((series) => bucketLines(series, this.#metric))
+    return { name, help, type: 'histogram', aggregator: 'sum', collect: () => undefined, values }
   }
 }
 

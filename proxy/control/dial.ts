@@ -1,10 +1,13 @@
 // dial.ts — one verified TLS connection to a control plane.
 //
-// The server must prove `spiffe://<trust-domain>/ns/fairlead/sa/control-plane` under the pinned bundle, by
-// certs/verify.ts; OpenSSL's own verdict (chain and host name) is not asked. Not a byte of ours is sent before.
-// Our SVID is shown when there is one.
+// The server must prove `spiffe://<trust-domain>/ns/fairlead/sa/control-plane` under the pinned bundle: OpenSSL judges
+// the chain and certs/verify.ts judges it again, with the SPIFFE ID; the host name says nothing. Not a byte of ours is
+// sent before. Our SVID is shown when there is one.
 
 import { connect, type TLSSocket } from 'node:tls'
+import { clientPeerOptions, presentedChain } from '../../certs/peer.ts'
+import { certificatesToPem } from '../../certs/pem.ts'
+import { explain } from '../../certs/reasons.ts'
 import { parseServiceId } from '../../certs/spiffe.ts'
 import { type Verdict, verifyChain } from '../../certs/verify.ts'
 import type { Clock } from '../../kernel/clock.ts'
@@ -12,7 +15,8 @@ import { FairleadError } from '../../kernel/errors.ts'
 
 export const CONNECT_MS = 5000
 const CONTROL_PLANE = { namespace: 'fairlead', service: 'control-plane' } as const
-const CHAIN_MAX = 6
+/** What OpenSSL and Node call a chain or certificate that they refuse. */
+const REFUSED = /^ERR_(TLS|SSL)|CERT|SIGNED|ISSUER|UNABLE_TO/
 
 export interface DialOptions {
   readonly clock: Clock
@@ -32,8 +36,7 @@ export function dialControlPlane(options: DialOptions): Promise<TLSSocket> {
       host: url.hostname.replace(/^\[|\]$/g, ''),
       port: Number(url.port || 443),
       ALPNProtocols: ['http/1.1'],
-      minVersion: 'TLSv1.3',
-      rejectUnauthorized: false, // we judge below, by SPIFFE ID
+      ...clientPeerOptions(certificatesToPem(options.bundle)),
       ...(options.svid ? { key: options.svid.keyPem, cert: options.svid.chainPem } : {}),
     })
     const timer = clock.after(CONNECT_MS, () => fail(unreachable(url, `no connection within ${CONNECT_MS} ms`)))
@@ -42,7 +45,10 @@ export function dialControlPlane(options: DialOptions): Promise<TLSSocket> {
       socket.destroy()
       reject(error)
     }
-    socket.on('error', (cause) => fail(unreachable(url, cause.message, cause)))
+    socket.on('error', (cause: NodeJS.ErrnoException) => {
+      const refused = REFUSED.test(cause.code ?? '')
+      fail(refused ? notProven(url, `${cause.code}: ${cause.message}`, cause) : unreachable(url, cause.message, cause))
+    })
     socket.once('close', () => fail(unreachable(url, 'closed during the handshake')))
     socket.once('secureConnect', () => {
       const refused = judge(socket, options)
@@ -56,16 +62,13 @@ export function dialControlPlane(options: DialOptions): Promise<TLSSocket> {
 
 function judge(socket: TLSSocket, options: DialOptions): FairleadError | undefined {
   const verdict = verifyChain({
-    chain: peerChain(socket),
+    chain: presentedChain(socket),
     bundle: options.bundle,
     now: options.clock.wall(),
     ...(options.trustDomain === undefined ? {} : { trustDomain: options.trustDomain }),
   })
-  const reasons = verdict.ok ? (isControlPlane(verdict) ? [] : ['ID_MISMATCH']) : verdict.reasons
-  if (reasons.length === 0) return undefined
-  const who = verdict.spiffeId ?? 'somebody without SPIFFE ID'
-  const message = `${options.url.host} is ${who}, not the control plane: ${reasons.join(', ')}.`
-  return new FairleadError('PEER_IDENTITY_INVALID', message, { log: { reasons, url: options.url.href } })
+  if (!verdict.ok) return notProven(options.url, explain(verdict.reasons))
+  return isControlPlane(verdict) ? undefined : notProven(options.url, `it is ${verdict.spiffeId}`)
 }
 
 function isControlPlane(verdict: Extract<Verdict, { ok: true }>): boolean {
@@ -73,16 +76,9 @@ function isControlPlane(verdict: Extract<Verdict, { ok: true }>): boolean {
   return namespace === CONTROL_PLANE.namespace && service === CONTROL_PLANE.service
 }
 
-/** DER, leaf first, as the peer sent it; Node links a root to itself. */
-function peerChain(socket: TLSSocket): Uint8Array[] {
-  const chain: Uint8Array[] = []
-  let certificate = socket.getPeerX509Certificate()
-  while (certificate && chain.length < CHAIN_MAX) {
-    chain.push(new Uint8Array(certificate.raw))
-    const issuer = certificate.issuerCertificate
-    certificate = issuer && !issuer.raw.equals(certificate.raw) ? issuer : undefined
-  }
-  return chain
+function notProven(url: URL, why: string, cause?: unknown): FairleadError {
+  const message = `${url.host} did not prove to be the control plane: ${why}`
+  return new FairleadError('PEER_IDENTITY_INVALID', message, cause === undefined ? {} : { cause })
 }
 
 function unreachable(url: URL, why: string, cause?: unknown): FairleadError {

@@ -117,7 +117,7 @@ export class ControlStream implements Closable {
       return
     }
     this.#failures++
-    if (why.code === 'PEER_IDENTITY_INVALID') this.#options.onRefused?.()
+    if (why.code === 'UNAUTHENTICATED') this.#options.onRefused?.()
     const delayMs = Math.round(backoffMs(this.#failures, RETRY, this.#options.random))
     this.#options.log.warn({ error: why, controlPlane: url.host, delayMs }, 'control stream ended')
     this.#schedule(delayMs)
@@ -158,7 +158,7 @@ class LiveStream {
     response.on('end', () => this.end(unreachable('the control plane closed the stream')))
     const { statusCode = 0 } = response
     if (statusCode !== 200) {
-      const code = statusCode === 401 || statusCode === 403 ? 'PEER_IDENTITY_INVALID' : 'UNREACHABLE'
+      const code = statusCode === 401 || statusCode === 403 ? 'UNAUTHENTICATED' : 'UNREACHABLE'
       this.end(new FairleadError(code, `The control plane answered ${statusCode} to the stream.`))
       return
     }

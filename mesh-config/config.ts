@@ -15,8 +15,8 @@ import type { ServiceDocument } from './kinds/service.ts'
 import type { TrafficPolicyDocument } from './kinds/traffic-policy.ts'
 import { byPlace, type ConfigProblem, type Place } from './problem.ts'
 import { checkReferences, type Parsed } from './references.ts'
-import { checkShape } from './shape.ts'
-import { type ConfigFile, readDocuments, type SourceDocument } from './source.ts'
+import { checkShape, type Shape } from './shape.ts'
+import { type ConfigFile, type Path, readDocuments, type SourceDocument } from './source.ts'
 import { nearest } from './suggest.ts'
 
 export interface MeshSettings {
@@ -53,7 +53,7 @@ export function parseConfig(files: readonly ConfigFile[]): ParsedConfig {
     found.push(...problems)
     for (const document of documents) parseDocument(document, parsed, found)
   }
-  checkReferences(parsed, (problem) => found.push(problem))
+  checkReferences(parsed)
   const sorted = withoutEchoes(found)
   const warnings = sorted.filter((problem) => problem.severity === 'warning')
   const problems = sorted.filter((problem) => problem.severity === 'error')
@@ -74,23 +74,33 @@ function withoutEchoes(found: readonly ConfigProblem[]): ConfigProblem[] {
 function parseDocument(document: SourceDocument, parsed: Parsed[], found: ConfigProblem[]): void {
   const kind = kindOf(document, found)
   if (kind === undefined) return
-  const { usable, problems } = shapeOf(kind, document)
+  const { usable, problems, patched } = shapeOf(kind, document)
   found.push(...problems)
-  parsed.push({ kind, document, value: usable, ...nameOf(document.value) } as Parsed)
-  if (usable !== undefined) checkMeaning(kind, usable, reportTo(document, found))
+  const report = reportTo(document, found, patched)
+  parsed.push({ kind, document, report, value: usable, ...nameOf(document.value) } as Parsed)
+  if (usable !== undefined) checkMeaning(kind, usable, report)
 }
 
 /** The table pairs each schema with its check; the two calls here must not be given different kinds. */
-const shapeOf = (kind: KindName, document: SourceDocument): { usable?: unknown; problems: ConfigProblem[] } =>
+const shapeOf = (kind: KindName, document: SourceDocument): Shape<unknown> =>
   checkShape<unknown>(document, KINDS[kind].schema)
 const checkMeaning = (kind: KindName, value: unknown, report: Report): void =>
   (KINDS[kind].check as (value: unknown, report: Report) => void)(value, report)
 
-const reportTo = (document: SourceDocument, found: ConfigProblem[]): Report => ({
-  error: (path, aim, code, message, hint) => found.push(document.problem(path, aim, code, message, hint)),
-  warn: (path, aim, code, message, hint) =>
-    found.push({ ...document.problem(path, aim, code, message, hint), severity: 'warning' }),
-})
+/** Silent about objects that hold a stand-in: what is wrong with those has been said. */
+function reportTo(document: SourceDocument, found: ConfigProblem[], patched: readonly Path[]): Report {
+  const silent = (path: Path): boolean =>
+    patched.some((stand) => stand.slice(0, -1).every((part, index) => path[index] === part))
+  return {
+    error(path, aim, code, message, hint) {
+      if (!silent(path)) found.push(document.problem(path, aim, code, message, hint))
+    },
+    warn(path, aim, code, message, hint) {
+      const problem = document.problem(path, aim, code, message, hint)
+      if (!silent(path)) found.push({ ...problem, severity: 'warning' })
+    },
+  }
+}
 
 function kindOf(document: SourceDocument, found: ConfigProblem[]): KindName | undefined {
   const { value } = document
@@ -118,19 +128,20 @@ function knownKind(
   kind: string,
   found: ConfigProblem[],
 ): KindName | undefined {
-  const other = apiVersion === OUR_API ? OTHER_KINDS.get(kind) : undefined
-  if (other !== undefined) {
+  const other = OTHER_KINDS.get(kind)
+  if (other !== undefined && apiVersion === OUR_API) {
     found.push({ ...document.problem(['kind'], 'value', 'OTHER_APPLIER', `${kind} is ${other}`), severity: 'warning' })
     return undefined
   }
-  if (!isKindName(kind)) {
+  if (!isKindName(kind) && other === undefined) {
     const guess = nearest(kind, [...Object.keys(KINDS), ...OTHER_KINDS.keys()])
     const hint = guess ? `Did you mean "${guess}"?` : `Kinds: ${Object.keys(KINDS).join(', ')}.`
     found.push(document.problem(['kind'], 'value', 'UNKNOWN_KIND', `unknown kind "${kind.slice(0, 60)}"`, hint))
     return undefined
   }
-  const expected = KINDS[kind].apiVersion
-  if (apiVersion === expected) return kind
+  const ours = isKindName(kind) ? kind : undefined
+  const expected = ours ? KINDS[ours].apiVersion : OUR_API
+  if (apiVersion === expected) return ours
   const message = `${kind} belongs to ${expected}, not to "${apiVersion.slice(0, 60)}"`
   found.push(document.problem(['apiVersion'], 'value', 'UNKNOWN_KIND', message, `Write apiVersion: ${expected}.`))
   return undefined

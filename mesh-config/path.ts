@@ -18,8 +18,8 @@ export function pathFault(value: string): string | undefined {
 
 /** Escapes of unreserved characters decoded, other escapes in upper case (RFC 3986 §6.2.2). */
 export function canonicalSpelling(path: string): string {
-  return path.replace(/%[0-9a-fA-F]{2}/g, (escape) => {
-    const char = String.fromCharCode(Number.parseInt(escape.slice(1), 16))
-    return UNRESERVED.test(char) ? char : escape.toUpperCase()
+  return path.replace(/%[0-9a-fA-F]{2}/g, (escaped) => {
+    const char = String.fromCharCode(Number.parseInt(escaped.slice(1), 16))
+    return UNRESERVED.test(char) ? char : escaped.toUpperCase()
   })
 }

@@ -5,13 +5,14 @@
 import { DEFAULT_NAMESPACE } from '../kernel/authority.ts'
 import { DEFAULT_TRUST_DOMAIN } from './defaults.ts'
 import type { AuthorizationPolicyDocument } from './kinds/authorization-policy.ts'
+import type { Report } from './kinds/common.ts'
 import { type HttpRoute, isServiceParent } from './kinds/http-route.ts'
 import type { MeshDocument } from './kinds/mesh.ts'
 import { trustDomainOf } from './kinds/principal.ts'
 import type { ServiceDocument } from './kinds/service.ts'
 import { type TrafficPolicyDocument, targetsOf } from './kinds/traffic-policy.ts'
-import type { ConfigCode, ConfigProblem, Place } from './problem.ts'
-import type { Aim, Path, SourceDocument } from './source.ts'
+import type { ConfigCode, Place } from './problem.ts'
+import type { Path, SourceDocument } from './source.ts'
 import { nearest } from './suggest.ts'
 
 interface ParsedAs<Kind extends string, Value> {
@@ -19,6 +20,7 @@ interface ParsedAs<Kind extends string, Value> {
   readonly name: string
   readonly namespace: string
   readonly document: SourceDocument
+  readonly report: Report
   /** Absent when the shape is too wrong to be read. */
   readonly value: Value | undefined
 }
@@ -29,11 +31,9 @@ export type Parsed =
   | ParsedAs<'TrafficPolicy', TrafficPolicyDocument>
   | ParsedAs<'AuthorizationPolicy', AuthorizationPolicyDocument>
 
-type Found = (problem: ConfigProblem) => void
-
-export function checkReferences(all: readonly Parsed[], found: Found): void {
-  checkUnique(all, found)
-  const world = new World(all, found)
+export function checkReferences(all: readonly Parsed[]): void {
+  checkUnique(all)
+  const world = new World(all)
   for (const one of all) {
     if (one.kind === 'Service') world.checkHostnames(one)
     else if (one.kind === 'HTTPRoute') world.checkRoute(one)
@@ -42,16 +42,16 @@ export function checkReferences(all: readonly Parsed[], found: Found): void {
   }
 }
 
-function checkUnique(all: readonly Parsed[], found: Found): void {
+function checkUnique(all: readonly Parsed[]): void {
   const first = new Map<string, Place>()
-  for (const { kind, namespace, name, document } of all) {
+  for (const { kind, namespace, name, document, report } of all) {
     const key = kind === 'Mesh' ? 'Mesh' : `${kind} ${namespace}/${name}`
     const place = document.place(['metadata', 'name'])
     const before = first.get(key)
     if (before && name !== '') {
       const what = kind === 'Mesh' ? 'a second Mesh document' : `a second ${key}`
       const message = `${what}; the first is at ${before.file}:${before.line}`
-      found(document.problem(['metadata', 'name'], 'value', 'DUPLICATE_RESOURCE', message))
+      report.error(['metadata', 'name'], 'value', 'DUPLICATE_RESOURCE', message)
     } else first.set(key, place)
   }
 }
@@ -61,10 +61,8 @@ class World {
   private readonly hostnames = new Map<string, string>()
   private readonly targeted = new Map<string, Place>()
   private readonly trustDomain: string
-  private readonly found: Found
 
-  constructor(all: readonly Parsed[], found: Found) {
-    this.found = found
+  constructor(all: readonly Parsed[]) {
     for (const one of all) {
       if (one.kind === 'Service') this.services.set(`${one.namespace}/${one.name}`, one.value)
     }
@@ -72,50 +70,52 @@ class World {
     this.trustDomain = mesh?.value?.spec.trustDomain ?? DEFAULT_TRUST_DOMAIN
   }
 
-  checkHostnames({ name, namespace, document, value }: Parsed & { kind: 'Service' }): void {
+  checkHostnames({ name, namespace, report, value }: Parsed & { kind: 'Service' }): void {
     for (const [index, hostname] of (value?.spec.hostnames ?? []).entries()) {
       const before = this.hostnames.get(hostname)
       if (before !== undefined) {
         const message = `${hostname} leads to the Service ${before} already`
-        this.found(document.problem(['spec', 'hostnames', index], 'value', 'DUPLICATE_HOSTNAME', message))
+        report.error(['spec', 'hostnames', index], 'value', 'DUPLICATE_HOSTNAME', message)
       }
       this.hostnames.set(hostname, `${namespace}/${name}`)
     }
   }
 
-  checkRoute({ namespace, document, value }: Parsed & { kind: 'HTTPRoute' }): void {
+  checkRoute({ namespace, report, value }: Parsed & { kind: 'HTTPRoute' }): void {
     for (const [index, parent] of (value?.spec.parentRefs ?? []).entries()) {
       if (!isServiceParent(parent)) continue
       const path = ['spec', 'parentRefs', index]
-      this.expect(document, path, parent.namespace ?? namespace, parent.name, 'UNKNOWN_PARENT')
+      this.expect(report, path, parent.namespace ?? namespace, parent.name, 'UNKNOWN_PARENT')
+      this.expectHttp(report, path, parent.namespace ?? namespace, parent.name)
     }
     for (const [index, rule] of (value?.spec.rules ?? []).entries()) {
       for (const [at, ref] of (rule.backendRefs ?? []).entries()) {
         const path = ['spec', 'rules', index, 'backendRefs', at]
-        this.expect(document, path, ref.namespace ?? namespace, ref.name, 'UNKNOWN_BACKEND')
+        this.expect(report, path, ref.namespace ?? namespace, ref.name, 'UNKNOWN_BACKEND')
+        this.expectHttp(report, path, ref.namespace ?? namespace, ref.name)
       }
     }
   }
 
-  checkTrafficPolicy({ namespace, document, value }: Parsed & { kind: 'TrafficPolicy' }): void {
+  checkTrafficPolicy({ namespace, document, report, value }: Parsed & { kind: 'TrafficPolicy' }): void {
     for (const [path, name] of targetPaths(value)) {
-      this.expect(document, path, namespace, name, 'UNKNOWN_TARGET')
+      this.expect(report, path, namespace, name, 'UNKNOWN_TARGET')
       const key = `${namespace}/${name}`
       const before = this.targeted.get(key)
       const place = document.place([...path, 'name'])
       if (before) {
         const message = `${key} has a TrafficPolicy already, at ${before.file}:${before.line}`
-        this.found(document.problem([...path, 'name'], 'value', 'DUPLICATE_POLICY', message))
+        report.error([...path, 'name'], 'value', 'DUPLICATE_POLICY', message)
       } else this.targeted.set(key, place)
     }
   }
 
-  checkAuthorization({ namespace, document, value }: Parsed & { kind: 'AuthorizationPolicy' }): void {
+  checkAuthorization({ namespace, report, value }: Parsed & { kind: 'AuthorizationPolicy' }): void {
     for (const [path, name] of targetPaths(value)) {
-      this.expect(document, path, namespace, name, 'UNKNOWN_TARGET')
+      this.expect(report, path, namespace, name, 'UNKNOWN_TARGET')
       if (!this.services.get(`${namespace}/${name}`)?.spec.endpoints) continue
       const message = `${name} has static endpoints: no sidecar stands before them that could refuse`
-      this.found(document.problem([...path, 'name'], 'value', 'CONFLICT', message, 'Target a discovered Service.'))
+      report.error([...path, 'name'], 'value', 'CONFLICT', message, 'Target a discovered Service.')
     }
     for (const [index, rule] of (value?.spec.rules ?? []).entries()) {
       for (const [at, principal] of (rule.from?.principals ?? []).entries()) {
@@ -123,17 +123,22 @@ class World {
         if (domain === undefined || domain === this.trustDomain) continue
         const path = ['spec', 'rules', index, 'from', 'principals', at]
         const message = `the trust domain of this mesh is ${this.trustDomain}, not ${domain}`
-        this.found({ ...document.problem(path, 'value', 'FOREIGN_TRUST_DOMAIN', message), severity: 'warning' })
+        report.warn(path, 'value', 'FOREIGN_TRUST_DOMAIN', message)
       }
     }
   }
 
-  private expect(document: SourceDocument, path: Path, namespace: string, name: string, code: ConfigCode): void {
+  private expect(report: Report, path: Path, namespace: string, name: string, code: ConfigCode): void {
     if (this.services.has(`${namespace}/${name}`)) return
-    const aim: Aim = 'value'
     const where = namespace === DEFAULT_NAMESPACE ? '' : ` in the namespace ${namespace}`
     const message = `no Service "${name}"${where}`
-    this.found(document.problem([...path, 'name'], aim, code, message, this.guess(namespace, name)))
+    report.error([...path, 'name'], 'value', code, message, this.guess(namespace, name))
+  }
+
+  private expectHttp(report: Report, path: Path, namespace: string, name: string): void {
+    if (this.services.get(`${namespace}/${name}`)?.spec.protocol !== 'tcp') return
+    const message = `${name} has protocol tcp: there are no HTTP requests to route`
+    report.error([...path, 'name'], 'value', 'CONFLICT', message, 'Declare protocol http, h2c or grpc.')
   }
 
   private guess(namespace: string, name: string): string | undefined {

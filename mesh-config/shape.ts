@@ -1,7 +1,8 @@
 // shape.ts — one document against the schema of its kind: every problem at its place, in words about YAML.
 //
-// Where only single fields are wrong, the rest of the document is still handed on (`usable`), so that a misspelt field
-// does not hide an unknown backend three lines further down.
+// Where single fields are wrong, the rest of the document is still handed on (`usable`, with stand-ins at `patched`
+// paths), so that a misspelt field does not hide an unknown backend three lines further down. A document with a problem
+// never becomes config: `usable` is then for looking for more problems only.
 
 import { z } from '../kernel/parse.ts'
 import { FORMAT_CODES } from './kinds/common.ts'
@@ -10,23 +11,28 @@ import type { Path, SourceDocument } from './source.ts'
 import { nearest } from './suggest.ts'
 
 type Issue = z.core.$ZodIssue
-/** Rounds of leaving out what is wrong; each can uncover what the one before had hidden. */
-const REPAIRS_MAX = 3
+/** Rounds of mending; each can uncover what the one before had hidden. */
+const REPAIRS_MAX = 6
 const SHOWN_MAX = 60
 
-export function checkShape<T>(
-  document: SourceDocument,
-  schema: z.ZodType<T>,
-): { usable?: T; problems: ConfigProblem[] } {
+export interface Shape<T> {
+  readonly usable?: T
+  readonly problems: ConfigProblem[]
+  /** Where `usable` holds stand-ins: nothing must be said about the objects that hold them. */
+  readonly patched: readonly Path[]
+}
+
+export function checkShape<T>(document: SourceDocument, schema: z.ZodType<T>): Shape<T> {
   let parsed = schema.safeParse(document.value, { reportInput: true })
-  if (parsed.success) return { usable: parsed.data, problems: [] }
+  if (parsed.success) return { usable: parsed.data, problems: [], patched: [] }
   const problems = parsed.error.issues.flatMap((issue) => problemsOf(issue, document, schema))
-  let value: unknown = document.value
+  const copy = structuredClone(document.value)
+  const patched: Path[] = []
   for (let round = 0; round < REPAIRS_MAX && !parsed.success; round++) {
-    value = withoutFaults(value, parsed.error.issues)
-    parsed = schema.safeParse(value, { reportInput: true })
+    for (const issue of parsed.error.issues) patch(copy, issue, patched)
+    parsed = schema.safeParse(copy, { reportInput: true })
   }
-  return parsed.success ? { usable: parsed.data, problems } : { problems }
+  return parsed.success ? { usable: parsed.data, problems, patched } : { problems, patched }
 }
 
 function problemsOf(issue: Issue, document: SourceDocument, schema: z.ZodType): ConfigProblem[] {
@@ -94,7 +100,7 @@ function invalidValue(issue: Issue & { code: 'invalid_value' }): Wording {
 function boundMessage(issue: Issue & { code: 'too_small' | 'too_big' }): string {
   const bound = issue.code === 'too_small' ? `at least ${issue.minimum}` : `at most ${issue.maximum}`
   if (issue.origin === 'string') return `expected ${bound} characters`
-  if (issue.origin === 'array') return `expected ${bound} entries`
+  if (issue.origin === 'array') return `the list needs ${bound} ${bound.endsWith(' 1') ? 'entry' : 'entries'}`
   return `${describe(issue.input)} is out of range: ${bound}`
 }
 
@@ -139,22 +145,33 @@ function bare(schema: z.core.$ZodType): z.core.$ZodType {
   return schema instanceof z.ZodOptional || schema instanceof z.ZodNullable ? bare(schema.unwrap()) : schema
 }
 
-// ── leaving out what is wrong ───────────────────────────────────────────────────────────────────────────────────────
+// ── stand-ins for what is wrong ─────────────────────────────────────────────────────────────────────────────────────
 
-/** A copy without the faulty fields. Entries of lists stay (places would shift), so those cannot be mended. */
-function withoutFaults(value: unknown, issues: readonly Issue[]): unknown {
-  const copy = structuredClone(value)
-  for (const issue of issues) {
-    if (issue.code === 'unrecognized_keys') for (const key of issue.keys) remove(copy, [...issue.path, key])
-    else remove(copy, issue.path)
+/** Takes out what is wrong; what was missing (also after taking out) gets a stand-in. */
+function patch(root: unknown, issue: Issue, patched: Path[]): void {
+  if (issue.code === 'unrecognized_keys') {
+    for (const key of issue.keys) put(root, [...issue.path, key], undefined)
+    return
   }
-  return copy
+  const missing = issue.input === undefined || typeof issue.path.at(-1) === 'number'
+  if (missing) patched.push(issue.path)
+  put(root, issue.path, missing ? standIn(issue) : undefined)
 }
 
-function remove(root: unknown, path: Path): void {
+function standIn(issue: Issue): unknown {
+  if (issue.code === 'invalid_value') return issue.values[0]
+  if (issue.code === 'too_big' && Array.isArray(issue.input)) return issue.input.slice(0, Number(issue.maximum))
+  if (issue.code !== 'invalid_type') return 'x'
+  const byType: Record<string, unknown> = { object: {}, record: {}, array: ['x'], int: 1, number: 1, boolean: true }
+  return byType[issue.expected] ?? 'x'
+}
+
+/** `undefined` removes a field. */
+function put(root: unknown, path: Path, value: unknown): void {
   let at: unknown = root
   for (const part of path.slice(0, -1)) at = (at as Record<PropertyKey, unknown> | undefined | null)?.[part]
   const last = path.at(-1)
-  if (typeof last === 'string' && typeof at === 'object' && at !== null && !Array.isArray(at))
-    Reflect.deleteProperty(at, last)
+  if (typeof at !== 'object' || at === null || last === undefined) return
+  if (value === undefined) Reflect.deleteProperty(at, last)
+  else Reflect.set(at, last, value)
 }

@@ -88,6 +88,10 @@ class SourceText {
     return [...new Composer(options).compose(tokens, true, this.text.length)] as unknown as Document[]
   }
 
+  wordAt(offset: number): string {
+    return /^[^\s:,\]}]{1,80}/.exec(this.text.slice(offset, offset + 80))?.[0] ?? 'key'
+  }
+
   place(offset: number): Place {
     const { line, col } = this.lines.linePos(Math.min(offset, this.text.length))
     return { file: this.file, line: Math.max(1, line), column: Math.max(1, col) }
@@ -114,7 +118,12 @@ function syntaxProblems(text: SourceText, document: Document): ConfigProblem[] {
     .slice(0, SYNTAX_PROBLEMS_MAX)
     .map(({ code, pos, message }) =>
       code === 'DUPLICATE_KEY'
-        ? text.problem(pos[0], pos[1] - pos[0], 'DUPLICATE_KEY', 'this key stands here for the second time')
+        ? text.problem(
+            pos[0],
+            text.wordAt(pos[0]).length,
+            'DUPLICATE_KEY',
+            `a second "${text.wordAt(pos[0])}" in this mapping`,
+          )
         : text.problem(pos[0], pos[1] - pos[0], 'YAML_SYNTAX', lowerFirst(message)),
     )
   for (const { code, pos, message } of document.warnings.slice(0, SYNTAX_PROBLEMS_MAX)) {

@@ -25,7 +25,7 @@ import { waitUntilReady } from './ready.ts'
 import { writeState } from './state-file.ts'
 
 /** By the name that a user in the repository would give it: it appears in problems. */
-const DEMO_CONFIG = relative(process.cwd(), join(ROOT, 'mesh-config', 'demo'))
+const DEMO_CONFIG = relative(process.cwd(), join(ROOT, 'mesh-config', 'demo')) || '.'
 
 export interface UpOptions {
   readonly demo: boolean

@@ -70,6 +70,7 @@ export async function startControlPlane(options: Options, ambient: Ambient, life
     kept,
     clock,
     log,
+    isRegistered: (instance) => discovery.isRegistered(instance),
     onConnected: onChange,
     onPushed: () => metrics.pushes.inc(),
     onAcked: (latencyMs) => metrics.convergence.observe(latencyMs / 1000),

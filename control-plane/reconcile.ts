@@ -51,7 +51,7 @@ export function startReconciler(options: ReconcileOptions): Reconciler {
 }
 
 function reconcile(options: ReconcileOptions, since: MonotonicMs): void {
-  options.sidecars.prune(options.instances(), options.clock.wall())
+  options.sidecars.prune(options.clock.wall())
   for (const state of options.sidecars.connected()) publishTo(options, state, since)
 }
 

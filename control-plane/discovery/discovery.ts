@@ -28,6 +28,8 @@ export interface DiscoveryOptions {
 
 export interface Discovery extends Closable {
   readonly instances: readonly Instance[]
+  /** What the registry lists now, whatever is held back. */
+  isRegistered(instance: string): boolean
   /** False until the registry answered once, and while it does not. */
   readonly reachable: boolean
 }
@@ -62,6 +64,10 @@ class Watches implements Discovery {
     this.instances = options.known
     this.#published = JSON.stringify(options.known)
     this.#watch('services', this.#stop.signal, this.#client.services, (data) => this.#onServices(data))
+  }
+
+  isRegistered(instance: string): boolean {
+    return [...this.#seen.values()].some((seen) => seen.some((one) => one.instance.instance === instance))
   }
 
   async close(): Promise<void> {

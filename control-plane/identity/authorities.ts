@@ -74,30 +74,45 @@ export class Authorities {
   }
 }
 
+interface Opened {
+  readonly root: Issuer
+  readonly intermediate: Issuer
+  readonly tokenKey: KeyObject
+}
+
 /** Loads what the state holds, or creates it at the first start. @throws FairleadError when it is of another domain. */
 export async function openAuthorities(options: AuthorityOptions): Promise<Authorities> {
   const stored = options.sql.prepare("SELECT name FROM authority WHERE name = 'root'").get()
-  if (!stored) await create(options)
-  const root = await loadIssuer(options, 'root')
-  const below = await loadIssuer(options, 'intermediate')
-  const intermediate = { ...below, chain: [below.certificate] }
-  const authorities = new Authorities(options, root, intermediate, await loadKey(options, 'join-token'))
+  const { root, intermediate, tokenKey } = await (stored ? load(options) : create(options))
+  const authorities = new Authorities(options, root, intermediate, tokenKey)
   await authorities.renewIfDue()
   return authorities
 }
 
-async function create(options: AuthorityOptions): Promise<void> {
+async function create(options: AuthorityOptions): Promise<Opened> {
   const issue = { now: options.clock.wall(), random: options.random }
   const root = await createRoot({ ...issue, trustDomain: options.trustDomain })
   const intermediate = await createIntermediate(root, issue)
-  const rows = [
-    await sealedRow(options, 'root', root.key, root.certificate),
-    await sealedRow(options, 'intermediate', intermediate.key, intermediate.certificate),
-    await sealedRow(options, 'join-token', await generateKey(), undefined),
-  ]
+  const tokenKey = await generateKey()
+  const rows = await Promise.all([
+    sealedRow(options, 'root', root.key, root.certificate),
+    sealedRow(options, 'intermediate', intermediate.key, intermediate.certificate),
+    sealedRow(options, 'join-token', tokenKey, undefined),
+  ])
   transact(options.sql, () => {
     for (const row of rows) save(options, row)
   })
+  return { root, intermediate, tokenKey }
+}
+
+/** Opening a key is dear on purpose (scrypt), so all at once. */
+async function load(options: AuthorityOptions): Promise<Opened> {
+  const [root, below, tokenKey] = await Promise.all([
+    loadIssuer(options, 'root'),
+    loadIssuer(options, 'intermediate'),
+    loadKey(options, 'join-token'),
+  ])
+  return { root, intermediate: { ...below, chain: [below.certificate] }, tokenKey }
 }
 
 interface Row {

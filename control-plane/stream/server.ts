@@ -4,12 +4,11 @@
 // endpoint must also answer a sidecar that has none yet, or whose certificate just ended and which brings a join token.
 // No session tickets: a resumed session would carry no chain.
 
-import { constants } from 'node:crypto'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { createServer, type Server } from 'node:https'
 import type { AddressInfo } from 'node:net'
 import type { TLSSocket } from 'node:tls'
-import { verifyPeer } from '../../certs/peer.ts'
+import { SERVER_PEER_OPTIONS, verifyPeer } from '../../certs/peer.ts'
 import { explain } from '../../certs/reasons.ts'
 import { parseServiceId } from '../../certs/spiffe.ts'
 import type { Clock, WallMs } from '../../kernel/clock.ts'
@@ -57,20 +56,16 @@ interface Peer {
 }
 
 export async function startStreamServer(options: StreamServerOptions): Promise<StreamServer> {
-  const { own, authorities, listen, sidecars } = options
+  const { own, listen, sidecars } = options
   const server = createServer({
+    ...SERVER_PEER_OPTIONS,
     ...own.current,
-    ca: [...authorities.bundlePem],
-    requestCert: true,
-    rejectUnauthorized: false,
-    minVersion: 'TLSv1.3',
-    secureOptions: constants.SSL_OP_NO_TICKET,
     ALPNProtocols: ['http/1.1'],
     handshakeTimeout: HANDSHAKE_MS_MAX,
     headersTimeout: HEAD_MS_MAX,
     requestTimeout: 0, // a stream's request never ends; bodies of /sign have their own limit
   })
-  own.onChange((credentials) => server.setSecureContext(credentials))
+  own.onChange((credentials) => server.setSecureContext({ ...SERVER_PEER_OPTIONS, ...credentials }))
   server.maxConnections = CONNECTIONS_MAX
   server.on('request', (request, response) => void serve(options, request, response))
   await listening(server, listen)
@@ -151,12 +146,12 @@ async function stream(options: StreamServerOptions, request: IncomingMessage, re
     clock: options.clock,
     log: options.log,
     onReply: (reply) => options.sidecars.reply(sidecar, reply),
-    onClosed: (clean) => options.sidecars.disconnect(sidecar, clean),
+    onClosed: () => options.sidecars.disconnect(sidecar),
   })
   response.on('drain', () => sidecar.onDrain())
   request.on('data', (chunk: Buffer) => sidecar.onData(chunk))
-  request.on('end', () => sidecar.close(true))
-  response.on('close', () => sidecar.close(false))
+  request.on('end', () => sidecar.close())
+  response.on('close', () => sidecar.close())
   options.sidecars.connect(sidecar)
   if (rest.length > 0) sidecar.onData(rest)
   request.resume()

@@ -33,7 +33,7 @@ export interface SidecarStreamOptions {
   readonly clock: Clock
   readonly log: Log
   onReply(reply: Reply): void
-  onClosed(clean: boolean): void
+  onClosed(): void
 }
 
 export class SidecarStream {
@@ -83,7 +83,7 @@ export class SidecarStream {
       for (const line of this.#lines.push(chunk)) this.#onLine(parseFromSidecar(line))
     } catch (error) {
       this.#options.log.warn({ error, instance: this.hello.instance }, 'sidecar stream refused')
-      this.close(false)
+      this.close()
     }
   }
 
@@ -92,11 +92,11 @@ export class SidecarStream {
     if (this.#closed) return
     this.#options.log.info({ instance: this.hello.instance, why }, 'sidecar stream: goaway')
     this.#write({ t: 'goaway' })
-    this.close(false)
+    this.close()
   }
 
-  /** `clean`: the sidecar ended its side itself. Idempotent. */
-  close(clean: boolean): void {
+  /** Idempotent. */
+  close(): void {
     if (this.#closed) return
     this.#closed = true
     this.#ping.cancel()
@@ -104,7 +104,7 @@ export class SidecarStream {
     this.#silence?.cancel()
     this.#options.wire.end()
     this.#options.clock.after(GOODBYE_MS, () => this.#options.wire.destroy(), true)
-    this.#options.onClosed(clean)
+    this.#options.onClosed()
   }
 
   #onLine(message: FromSidecar): void {

@@ -2,13 +2,12 @@
 //
 // Owns: which snapshot each was sent, acked or refused, and the answer to "accepted by n of m".
 // An absent sidecar counts until its certificate ends, since it may serve its last good snapshot; it stops counting when
-// it left in order (ended its stream itself and is gone from the catalogue).
+// it left in order: it had deregistered its instance before its stream ended.
 
 import type { Clock, MonotonicMs, WallMs } from '../../kernel/clock.ts'
 import { FairleadError, type Problem } from '../../kernel/errors.ts'
 import type { Log } from '../../kernel/log.ts'
 import type { Snapshot } from '../../mesh-config/snapshot.ts'
-import type { Instance } from '../contract.ts'
 import type { Kept, KnownSidecar } from '../state/kept.ts'
 import type { Reply, SidecarStream } from './sidecar-stream.ts'
 
@@ -22,13 +21,14 @@ export interface SidecarState {
   nack: readonly Problem[]
   /** When the change that made `current` was noticed. */
   changedAt: MonotonicMs
-  leftCleanly: boolean
 }
 
 export interface SidecarsOptions {
   readonly kept: Kept
   readonly clock: Clock
   readonly log: Log
+  /** The registry lists it (in whatever health). */
+  isRegistered(instance: string): boolean
   /** A sidecar came: somebody must compile for it. */
   onConnected(): void
   onPushed(): void
@@ -73,18 +73,20 @@ export class Sidecars {
     const state = { ...absent(known), stream, changedAt: this.#options.clock.now() }
     this.#all.set(instance, state)
     this.#options.kept.saveSidecar(known)
-    before?.stream?.goaway('a newer stream of the same instance')
+    // No goaway: of two processes that claim one instance, each would come back at once.
+    before?.stream?.close()
     this.#options.log.info({ instance, service, version, have }, 'sidecar connected')
     this.#options.onConnected()
   }
 
-  disconnect(stream: SidecarStream, clean: boolean): void {
-    const state = this.#all.get(stream.hello.instance)
+  disconnect(stream: SidecarStream): void {
+    const { instance } = stream.hello
+    const state = this.#all.get(instance)
     if (state?.stream !== stream) return
     state.stream = undefined
-    state.leftCleanly = clean
-    this.#options.kept.saveSidecar(state.known)
-    this.#options.log.info({ instance: stream.hello.instance, clean }, 'sidecar disconnected')
+    const left = !this.#options.isRegistered(instance)
+    if (left) this.#forget(instance)
+    this.#options.log.info({ instance, left }, 'sidecar disconnected')
   }
 
   /** Sends when the content differs from what the sidecar was last told or has. */
@@ -113,15 +115,16 @@ export class Sidecars {
     if (reply.version === state.current) this.#options.onAcked(clock.now() - state.changedAt)
   }
 
-  /** Forgets who ended and who left in order. */
-  prune(instances: readonly Instance[], now: WallMs): void {
-    const registered = new Set(instances.map((instance) => instance.instance))
+  /** Forgets whose certificate ended: they can serve nobody any more. */
+  prune(now: WallMs): void {
     for (const [instance, state] of this.#all) {
-      const left = state.leftCleanly && !registered.has(instance)
-      if (state.stream || (state.known.leafNotAfter > now && !left)) continue
-      this.#all.delete(instance)
-      this.#options.kept.forgetSidecar(instance)
+      if (!state.stream && state.known.leafNotAfter <= now) this.#forget(instance)
     }
+  }
+
+  #forget(instance: string): void {
+    this.#all.delete(instance)
+    this.#options.kept.forgetSidecar(instance)
   }
 
   goaway(why: string): void {
@@ -130,7 +133,7 @@ export class Sidecars {
 }
 
 function absent(known: KnownSidecar): SidecarState {
-  return { known, stream: undefined, current: '', nack: [], changedAt: 0 as MonotonicMs, leftCleanly: false }
+  return { known, stream: undefined, current: '', nack: [], changedAt: 0 as MonotonicMs }
 }
 
 /** Runs what it should: a sidecar that was not compiled for yet counts as missing. */

@@ -12,7 +12,7 @@ import { certificatesToPem, parseCertificates } from '../../certs/pem.ts'
 import { verifyChain } from '../../certs/verify.ts'
 import { systemClock, type WallMs } from '../../kernel/clock.ts'
 import { foreignPki, testPki } from '../support/pki.ts'
-import { caExtensions, ID, isCa, leafExtensions, type Made, make, NOW, san, serverOnly, usage } from './forgery.ts'
+import { caExtensions, ID, isCa, leafExtensions, type Made, make, NOW, serverOnly, usage } from './forgery.ts'
 
 const dir = mkdtempSync(join(tmpdir(), 'fairlead-oracle-'))
 afterAll(() => rmSync(dir, { recursive: true }))

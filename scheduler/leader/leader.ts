@@ -42,6 +42,7 @@ export async function startLeader(options: LeaderOptions): Promise<JobLeader> {
   const ring = (due: readonly Entry[]): void => lookAt(core, due, (entry) => stop(core, stops, entry))
   const requests = new Requests(core, highest.seq, (entry) => stop(core, stops, entry))
   const sessions = new Map((await store.loadSessions()).map((row) => [row.session, row]))
+  let types = typesOf(sessions)
   const open = await load(core, attempts)
   const wallCheck = watchWall(core)
   metrics.follow(() => stats(floor))
@@ -67,10 +68,12 @@ export async function startLeader(options: LeaderOptions): Promise<JobLeader> {
     async saveSession(row: SessionRow) {
       await store.commit([{ t: 'session', row }])
       sessions.set(row.session, row)
+      types = typesOf(sessions)
     },
     async endSession(session) {
       await store.commit([{ t: 'sessionEnd', session }])
       sessions.delete(session)
+      types = typesOf(sessions)
     },
     submit: (jobs: readonly NewJob[], atomic): Promise<readonly Submitted[]> => requests.submit(jobs, atomic),
     cancel: (tenant, id, version) => requests.cancel(tenant, id, version),
@@ -82,7 +85,7 @@ export async function startLeader(options: LeaderOptions): Promise<JobLeader> {
       core.listeners.add(listener)
       return () => void core.listeners.delete(listener)
     },
-    handles: (type) => [...sessions.values()].some((row) => row.types.includes(type)),
+    handles: (type) => types.has(type),
     stats: () => stats(floor),
     async close() {
       wallCheck.cancel()
@@ -187,6 +190,9 @@ function watchWall(core: Core): { cancel(): void } {
     for (const entry of core.floor.jobs.values()) if (!entry.busy) core.floor.settle(entry)
   })
 }
+
+const typesOf = (sessions: ReadonlyMap<string, SessionRow>): ReadonlySet<string> =>
+  new Set([...sessions.values()].flatMap((row) => row.types))
 
 const readyJob = (entry: Entry): ReadyJob => ({
   id: entry.id,

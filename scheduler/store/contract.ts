@@ -150,12 +150,18 @@ export type ChangeResult =
     }
   | { readonly ok: false; readonly code: ErrorCode }
 
+export interface Label {
+  readonly key: string
+  readonly value: string
+}
+
 export interface ListQuery {
   readonly tenant: string
   readonly states?: readonly JobState[]
   readonly type?: string
   readonly queue?: string
-  readonly label?: { readonly key: string; readonly value: string }
+  /** All of them. */
+  readonly labels?: readonly Label[]
   readonly limit: number
   readonly cursor?: string
 }
@@ -176,7 +182,7 @@ export interface JobStore extends Closable {
   attempts(tenant: string, id: string): Promise<readonly Attempt[]>
   logs(tenant: string, id: string, after: number, limit: number): Promise<readonly StoredLog[]>
   list(query: ListQuery): Promise<{ readonly jobs: readonly Job[]; readonly cursor: string | null }>
-  summary(tenant: string, label?: { readonly key: string; readonly value: string }): Promise<Summary>
+  summary(tenant: string, label?: Label): Promise<Summary>
 }
 
 export interface StoredLog {

@@ -295,7 +295,7 @@ export function conformance(name: string, engine: () => Promise<Engine>): void {
 
   given('lists page by cursor, newest first, and filter', async ({ store }) => {
     await store.commit([
-      insert({ id: 'a', seq: 101, labels: { run: '1' } }),
+      insert({ id: 'a', seq: 101, labels: { run: '1', team: 'x' } }),
       insert({ id: 'b', seq: 102, type: 'other' }),
       insert({ id: 'c', seq: 103, queue: 'q2', labels: { run: '1' } }),
       insert({ id: 'd', seq: 104, state: 'deferred', labels: { run: '2' } }),
@@ -313,9 +313,15 @@ export function conformance(name: string, engine: () => Promise<Engine>): void {
     expect(await ids({ states: ['ready'] })).toEqual(['c', 'b', 'a'])
     expect(await ids({ states: ['cancelled', 'failed'] })).toEqual(['e'])
     expect(await ids({ states: ['cancelled', 'deferred'] })).toEqual(['e', 'd'])
-    expect(await ids({ label: { key: 'run', value: '1' } })).toEqual(['c', 'a'])
-    expect(await ids({ label: { key: 'run', value: '1' }, states: ['ready'], queue: 'q2' })).toEqual(['c'])
-    expect(await ids({ label: { key: 'run', value: "1' OR 1=1 --" } })).toEqual([])
+    expect(await ids({ labels: [{ key: 'run', value: '1' }] })).toEqual(['c', 'a'])
+    expect(await ids({ labels: [{ key: 'run', value: '1' }], states: ['ready'], queue: 'q2' })).toEqual(['c'])
+    expect(await ids({ labels: [{ key: 'run', value: "1' OR 1=1 --" }] })).toEqual([])
+    const both = [
+      { key: 'run', value: '1' },
+      { key: 'team', value: 'x' },
+    ]
+    expect(await ids({ labels: both })).toEqual(['a'])
+    expect(await ids({ labels: [...both].reverse(), states: ['ready'] })).toEqual(['a'])
   })
 
   given('logs page by id, are kept once, and end with a marker past 256 KiB', async ({ store }) => {

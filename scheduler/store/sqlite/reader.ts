@@ -136,10 +136,11 @@ function listSql(query: ListQuery): { sql: string; values: SQLInputValue[] } {
   const values: SQLInputValue[] = []
   let from = 'jobs j'
   const states = query.states ?? []
-  if (query.label) {
+  const [label, ...others] = query.labels ?? []
+  if (label) {
     from = 'labels l JOIN jobs j ON j.seq = l.seq'
     where.unshift('l.tenant = ? AND l.key = ? AND l.value = ?')
-    values.push(query.tenant, query.label.key, query.label.value)
+    values.push(query.tenant, label.key, label.value)
   } else if (states.length > 0) {
     from += stateIndex(states)
   }
@@ -153,7 +154,13 @@ function listSql(query: ListQuery): { sql: string; values: SQLInputValue[] } {
     where.push(`j.${column} = ?`)
     values.push(value)
   }
-  const seq = query.label ? 'l.seq' : 'j.seq'
+  for (const { key, value } of others) {
+    where.push(
+      'EXISTS (SELECT 1 FROM labels o WHERE o.tenant = j.tenant AND o.key = ? AND o.value = ? AND o.seq = j.seq)',
+    )
+    values.push(key, value)
+  }
+  const seq = label ? 'l.seq' : 'j.seq'
   if (query.cursor !== undefined) {
     where.push(`${seq} < ?`)
     values.push(Number(query.cursor))

@@ -4,15 +4,11 @@
 // or that never arrived are attempts, but nobody's first.
 
 import type { Summary } from '../../contract.ts'
+import type { Label } from '../contract.ts'
 import type { Reader } from './reader.ts'
 import { OUTCOME_CODE, outcomeOf, stateOf } from './schema.ts'
 
-export interface LabelFilter {
-  readonly key: string
-  readonly value: string
-}
-
-export function summarize(reader: Reader, tenant: string, label?: LabelFilter): Summary {
+export function summarize(reader: Reader, tenant: string, label?: Label): Summary {
   const set = label
     ? 'SELECT seq FROM labels WHERE tenant = ? AND key = ? AND value = ?'
     : 'SELECT seq FROM jobs WHERE tenant = ?'

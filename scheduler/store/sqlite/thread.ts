@@ -6,11 +6,11 @@
 import { DatabaseSync } from 'node:sqlite'
 import { type MessagePort, parentPort, workerData } from 'node:worker_threads'
 import { FairleadError } from '../../../kernel/errors.ts'
-import type { ListQuery } from '../contract.ts'
+import type { Label, ListQuery } from '../contract.ts'
 import type { Cell } from './codec.ts'
 import { Reader } from './reader.ts'
 import { prepareSchema } from './schema.ts'
-import { type LabelFilter, summarize } from './summary.ts'
+import { summarize } from './summary.ts'
 import type { Answer, Call, Failure, ThreadData } from './wire.ts'
 import { UnknownOutcome, Writer } from './writer.ts'
 
@@ -42,7 +42,7 @@ function readOps(reader: Reader): Ops {
     attempts: (tenant: string, id: string) => reader.attempts(tenant, id),
     logs: (tenant: string, id: string, after: number, limit: number) => reader.logs(tenant, id, after, limit),
     list: (query: ListQuery) => reader.list(query),
-    summary: (tenant: string, label?: LabelFilter) => summarize(reader, tenant, label),
+    summary: (tenant: string, label?: Label) => summarize(reader, tenant, label),
   }
 }
 

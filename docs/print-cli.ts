@@ -1,0 +1,88 @@
+// print-cli.ts — prints docs/cli.md from the commands and schemas themselves: `node docs/print-cli.ts > docs/cli.md`.
+
+import type { Command } from 'commander'
+import { AuditPayloadSchema, AuditResultSchema, ReportSchema, StatusSchema } from '../cli/contract.ts'
+import { EXIT } from '../cli/exit.ts'
+import { buildProgram } from '../cli/program.ts'
+import { WELL_KNOWN } from '../cli/up/ports.ts'
+import { z } from '../kernel/parse.ts'
+import { BatchAnswerSchema, JobListSchema, JobSchema, SubmitAnswerSchema } from '../scheduler/contract.ts'
+
+const EXITS: Record<keyof typeof EXIT, string> = {
+  ok: 'done; for a question: yes',
+  negative: 'the answer is no, or it failed: a job that did not succeed, a chain that is refused, an error',
+  usage: 'the command line is wrong, or names something that cannot be read',
+  unreachable: 'nothing runs there, or it does not answer',
+  configInvalid: 'the configuration has problems; all of them are printed',
+  interrupted: 'Ctrl-C before it was done (Ctrl-C while `up` serves is the way to stop it: 0)',
+}
+
+const OUTPUTS: [string, string, z.ZodType][] = [
+  ['up --demo --report FILE', 'The audit report; also what `up --demo --exit --json` prints.', ReportSchema],
+  ['status --json', 'Processes of the data directory. `pid` is 0 while one waits for its restart.', StatusSchema],
+  ['job submit --json', 'Answer of `POST /api/v1/jobs`.', SubmitAnswerSchema],
+  ['job get|watch|cancel|retry --json', 'One job. Lists leave payload, result and attempts out.', JobSchema],
+  ['job list --json', 'A page; `cursor` leads to the next one.', JobListSchema],
+  ['POST /api/v1/jobs/batch', 'Answer to a batch, as the audit sends it.', BatchAnswerSchema],
+  ['package.audit (payload)', 'What a job of the audit is told.', AuditPayloadSchema],
+  ['package.audit (result)', 'What its handlers answer; v1 and v2 find the same facts.', AuditResultSchema],
+]
+
+export function cliPage(): string {
+  return `# Command line
+
+\`fairlead …\`, or in the repository \`npm run -s fairlead -- …\`. \`npm start\` is \`fairlead up --demo\`. Every command takes
+\`--json\`, \`--data-dir DIR\`, \`--debug\` and \`--no-color\` (also \`NO_COLOR\`, \`TERM=dumb\`); data goes to stdout, messages to
+stderr. This page is printed from the commands and schemas by \`node docs/print-cli.ts\`; a test holds them equal.
+
+## Exit codes
+| Code | Means |
+|---|---|
+${(Object.keys(EXITS) as (keyof typeof EXIT)[]).map((name) => `| ${EXIT[name]} | ${EXITS[name]} |`).join('\n')}
+
+## Commands
+${commandsOf(buildProgram(() => async () => undefined)).join('\n\n')}
+
+## What \`up\` runs
+Control plane with the built-in registry, scheduler and its sidecar; with \`--demo\` also \`worker-v1-1\`, \`worker-v1-2\` and
+\`worker-v2-1\`, each with its sidecar. Each is a process of its own, started by path, in its own process group, its output
+in \`DATA/logs/NAME.log\` (cut at 32 MiB). One that ends is started again after 0.5 s, doubling to 10 s. The first Ctrl-C or
+SIGTERM lets them leave in order (workers, scheduler, sidecars, control plane; each step bounded), a second one kills.
+\`up\` ignores \`DATABASE_URL\` and \`CONSUL_HTTP_ADDR\` unless asked.
+
+| Port | Number, or the next free one |
+|---|---|
+${Object.entries(WELL_KNOWN).map(([name, port]) => `| ${name} | ${port} |`).join('\n')}
+| others | from 15010 on |
+
+The data directory (\`.fairlead\`, mode 0700) holds \`api-key\` (0600), \`up.json\` (what runs), \`up.lock\`, \`control-plane/\`,
+\`scheduler/\`, \`sidecars/NAME/\`, \`logs/\` and \`executions.ndjson\`: one line \`{run, job, attempt, token, version, pid, at}\`
+per execution, appended by the handlers themselves.
+
+## The audit's digest
+A package is each directory whose \`package.json\` has a \`name\` and a \`version\`, at any depth; a directory counts once,
+whatever links lead to it. Its files are the regular files below it, without nested \`node_modules\` and without links.
+\`sha256\` is over, for each file in order of its relative path (\`/\` between parts, by code unit): path, NUL, size in
+decimal digits, NUL, content.
+
+## JSON
+${OUTPUTS.map(([title, text, schema]) => `### \`${title}\`\n${text}\n\n\`\`\`json\n${schemaText(schema)}\n\`\`\``).join('\n\n')}
+`
+}
+
+/** JSON Schema 2020-12, a property a line. */
+function schemaText(schema: z.ZodType): string {
+  return JSON.stringify(z.toJSONSchema(schema, { unrepresentable: 'any' }), null, 1)
+}
+
+function commandsOf(parent: Command, prefix = 'fairlead'): string[] {
+  return parent.commands.flatMap((command) => {
+    const name = `${prefix} ${command.name()}`
+    if (command.commands.length > 0) return commandsOf(command, name)
+    const args = command.registeredArguments.map((arg) => ` ${arg.required ? `<${arg.name()}>` : `[${arg.name()}]`}`)
+    const options = command.options.map((option) => `- \`${option.flags}\` ${option.description}`)
+    return [[`**\`${name}${args.join('')}\`** ${command.description()}`, ...options].join('\n')]
+  })
+}
+
+if (import.meta.main) process.stdout.write(cliPage())

@@ -23,6 +23,8 @@ const SAFETY_MS = 1_000
 const STALL_MS = 50
 const REQUEUE_MIN_MS = 100
 const REQUEUE_MAX_MS = 1_000
+const PINNED_MIN_MS = 20
+const PINNED_MAX_MS = 100
 const QUOTE_RETRY_MIN_MS = 200
 const QUOTE_RETRY_MAX_MS = 5_000
 
@@ -217,7 +219,8 @@ export class Pump {
         }
       }
     } finally {
-      this.#parts.leader.putBack(draft.waiting, this.#requeueMs())
+      // Not at once: pinned jobs at the head of the heap would be all that is ever taken.
+      this.#parts.leader.putBack(draft.waiting, Math.round(this.#parts.random.between(PINNED_MIN_MS, PINNED_MAX_MS)))
       draft.waiting = unpinned
     }
   }

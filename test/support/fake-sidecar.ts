@@ -1,8 +1,8 @@
 // fake-sidecar.ts — a mesh without TLS, for tests of scheduler and workers: real HTTP servers, one per instance.
 //
 // Each joined instance has its "own sidecar": the local surface (self, quote, outcome) and forwarding by Host and
-// `fairlead-instance`. The split is exact (largest deficit first). Faults are switched by the test: breakers, refusals
-// before forwarding, streams cut in the middle.
+// `fairlead-instance`. The split is the sidecar's own (proxy/policy/split.ts). Faults are switched by the test: breakers,
+// refusals before forwarding, streams cut in the middle.
 
 import { createServer, request as httpRequest, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
@@ -14,6 +14,7 @@ import {
   type QuoteRequest,
   SELF_PATH,
 } from '../../kernel/local-surface.ts'
+import { Split } from '../../proxy/policy/split.ts'
 
 export interface Member {
   readonly instance: string
@@ -41,18 +42,19 @@ interface Seen {
 
 export type Refuse = (
   seen: Seen,
-) => { readonly status: number; readonly code: string; readonly retryAfter?: string } | undefined
+) => { readonly status: number; readonly code: string; readonly retryAfter?: string } | 'swallow' | undefined
 
 export class FakeMesh {
   readonly #members = new Map<string, Joined>()
-  readonly #given = new Map<string, number>()
   readonly #open = new Map<string, Set<() => void>>()
   readonly quotes: QuoteRequest[] = []
   readonly outcomes: OutcomeReport['outcomes'] = []
   readonly unused: OutcomeReport['unused'] = []
   /** Requests that were forwarded to an app. */
   readonly forwarded: Seen[] = []
+  /** Set before the first quote. */
   weights: Weight[] = []
+  #split: Split | undefined
   /** Backends whose breaker is open. */
   readonly openBreakers = new Set<string>()
   refuse: Refuse = () => undefined
@@ -102,12 +104,11 @@ export class FakeMesh {
 
   #quote(request: QuoteRequest): object {
     this.quotes.push(request)
-    const sums = new Map(this.weights.map(({ backend }) => [backend, 0]))
-    for (let i = 0; i < request.units; i++) {
-      const to = request.pinned === undefined ? this.#next() : this.weights.find((w) => w.version === request.pinned)
-      if (to) sums.set(to.backend, sums.get(to.backend)! + 1)
-    }
-    const shares = this.weights.map(({ backend, version }) => ({ backend, version, units: sums.get(backend)! }))
+    const { units, pinned } = request
+    const split = pinned === undefined ? this.#share(units) : undefined
+    const shares = this.weights.map(({ backend, version }, index) => {
+      return { backend, version, units: split ? split[index]! : version === pinned ? units : 0 }
+    })
     const isOpen = (share: { backend: string }): boolean => this.openBreakers.has(share.backend)
     return {
       quote: `q${this.quotes.length}`,
@@ -120,21 +121,16 @@ export class FakeMesh {
     }
   }
 
-  /** Largest deficit first. */
-  #next(): Weight {
-    const total = this.weights.reduce((sum, { weight }) => sum + weight, 0)
-    const given = [...this.#given.values()].reduce((sum, count) => sum + count, 0) + 1
-    const deficit = ({ backend, weight }: Weight): number => (weight * given) / total - (this.#given.get(backend) ?? 0)
-    const next = this.weights.reduce((a, b) => (deficit(b) > deficit(a) ? b : a))
-    this.#given.set(next.backend, (this.#given.get(next.backend) ?? 0) + 1)
-    return next
+  #share(units: number): number[] {
+    this.#split ??= new Split(this.weights.map(({ backend, weight }) => ({ key: backend, weight })))
+    return this.#split.share(units)
   }
 
   #outcome(report: Partial<OutcomeReport>): void {
     this.outcomes.push(...(report.outcomes ?? []))
     for (const unused of report.unused ?? []) {
       this.unused.push(unused)
-      this.#given.set(unused.backend, (this.#given.get(unused.backend) ?? 0) - unused.units)
+      this.#split?.giveBack(unused.backend, unused.units)
     }
   }
 
@@ -142,6 +138,10 @@ export class FakeMesh {
     const to = this.#target(request)
     const seen: Seen = { path, headers: request.headers, instance: to?.instance ?? '', body: '' }
     const refusal = this.refuse(seen)
+    if (refusal === 'swallow') {
+      request.destroy()
+      return
+    }
     if (refusal) {
       request.resume()
       const retry = refusal.retryAfter === undefined ? {} : { 'retry-after': refusal.retryAfter }

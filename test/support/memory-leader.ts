@@ -128,7 +128,7 @@ export class MemoryLeader implements Leader {
   }
 
   putBack(jobs: readonly ReadyJob[], delayMs = 0): void {
-    for (const { id } of jobs) this.#requeue(this.job(id), delayMs, true)
+    for (const { id } of jobs) if (this.job(id).state === 'taken') this.#requeue(this.job(id), delayMs, true)
   }
 
   async lease(assignments: readonly Assignment[]): Promise<LeasedAttempt[]> {

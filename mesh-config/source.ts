@@ -79,12 +79,12 @@ class SourceText {
     const tokens = []
     for (const lexeme of new Lexer().lex(this.text)) {
       tokens.push(...parser.next(lexeme))
-      if (parser.stack.length > DEPTH_MAX + 2) {
+      if (levelsOf(parser) > DEPTH_MAX) {
         return this.problem(parser.offset, 1, 'YAML_TOO_DEEP', `nested deeper than ${DEPTH_MAX} levels`)
       }
     }
     tokens.push(...parser.end())
-    const options = { schema: 'core', merge: false, uniqueKeys: true, strict: true } as const
+    const options = { schema: 'core', merge: false, uniqueKeys: true, strict: true, resolveKnownTags: false } as const
     return [...new Composer(options).compose(tokens, true, this.text.length)] as unknown as Document[]
   }
 
@@ -101,7 +101,7 @@ class SourceText {
     const place = this.place(offset)
     const start = this.lines.lineStarts[place.line - 1] ?? 0
     const end = this.text.indexOf('\n', start)
-    const line = this.text.slice(start, end < 0 ? undefined : end)
+    const line = this.text.slice(start, end < 0 ? undefined : end).replace(/\r$/, '')
     return {
       severity: 'error',
       code,
@@ -111,6 +111,13 @@ class SourceText {
       ...excerptOf(line, place.column, length),
     }
   }
+}
+
+/** Collections open at this point: the stack holds the document, them, and perhaps a scalar. */
+function levelsOf({ stack }: Parser): number {
+  const top = stack[stack.length - 1]?.type
+  const inCollection = top === 'block-map' || top === 'block-seq' || top === 'flow-collection'
+  return inCollection ? stack.length - 1 : stack.length - 2
 }
 
 function syntaxProblems(text: SourceText, document: Document): ConfigProblem[] {

@@ -4,7 +4,7 @@ import { type Clock, systemClock } from '../kernel/clock.ts'
 import { startTracing, type Tracing } from '../kernel/tracing.ts'
 import { startAttempt } from './attempt.ts'
 import type { AttemptError, DispatchJob, Outcome, WorkerEvent } from './contract.ts'
-import type { AnyHandler, Handler } from './handler.ts'
+import type { Handler } from './handler.ts'
 
 export interface TestOptions extends Partial<Omit<DispatchJob, 'type' | 'payload'>> {
   readonly clock?: Clock
@@ -31,7 +31,7 @@ export async function testHandler<Type extends string, In, Out>(
   const tracing: Tracing = await startTracing({ serviceName: 't', serviceVersion: 't', instance: 't', endpoint: '' })
   const events: WorkerEvent[] = []
   const dispatch: DispatchJob = { ...defaultJob(handler.type), ...job, payload }
-  const attempt = startAttempt(handler as unknown as AnyHandler, dispatch, {
+  const attempt = startAttempt(handler, dispatch, {
     clock,
     tracing,
     emit: (event) => void events.push(event),

@@ -41,7 +41,7 @@ function gated(options: { honoursSignal?: boolean } = {}): Gated {
         now--
         return input.index
       },
-    }) as unknown as AnyHandler,
+    }),
     release() {
       open = true
       for (const resume of waiting) resume()
@@ -58,7 +58,7 @@ function gated(options: { honoursSignal?: boolean } = {}): Gated {
   return gate
 }
 
-const quick = defineHandler({ type: 'work', run: (input: { index: number }) => input.index }) as unknown as AnyHandler
+const quick = defineHandler({ type: 'work', run: (input: { index: number }) => input.index })
 const ends = (bench: DispatchBench, id: string): (string | undefined)[] =>
   bench.leader.job(id).attempts.map((a) => a.end)
 
@@ -102,7 +102,7 @@ test('dispatch: progress, log lines and errors arrive as the handler made them',
         return 'at last'
       },
     }),
-  ] as unknown as AnyHandler[]
+  ]
   await bench.startWorker('worker-v1-1', handlers)
   const [talk] = bench.leader.submit(1, 'talk') as [string]
   const [flaky] = bench.leader.submit(1, 'flaky') as [string]
@@ -306,7 +306,7 @@ test('split: exact over a batch of two versions when one of them is always full'
   const slow = defineHandler({
     type: 'work',
     run: () => new Promise<void>((resolve) => void bench.clock.after(2, resolve)),
-  }) as unknown as AnyHandler
+  })
   await bench.startWorker('worker-v1-1', [slow], { slots: 2 })
   await bench.startWorker('worker-v1-2', [slow], { slots: 2 })
   await bench.startWorker('worker-v2-1', [quick], { version: 'v2', slots: 8 })

@@ -30,7 +30,8 @@ import type { SessionView } from './server.ts'
 const SCHEDULER_HOST = 'scheduler.mesh'
 const CALL_TIMEOUT_MS = 5_000
 const RETRY_MIN_MS = 200
-const RETRY_MAX_MS = 5_000
+/** A call on loopback is cheap, and a worker that starts beside its sidecar should be found soon after it. */
+const RETRY_MAX_MS = 1_000
 const LEAVE_TIMEOUT_MS = 2_000
 const ANSWER_BYTES_MAX = 16 * 1024 * 1024
 

@@ -23,6 +23,7 @@ const SAFETY_MS = 1_000
 const STALL_MS = 50
 const REQUEUE_MIN_MS = 100
 const REQUEUE_MAX_MS = 1_000
+const REFUSED_MS_MAX = 1_000
 const PINNED_MIN_MS = 20
 const PINNED_MAX_MS = 100
 const QUOTE_RETRY_MIN_MS = 200
@@ -182,7 +183,11 @@ export class Pump {
     for (const { code, units, retryAfterMs } of quote.refused) {
       if (units === 0) continue
       this.#parts.metrics.refused(code, units)
-      const delayMs = Math.round(retryAfterMs + random.between(REQUEUE_MIN_MS, REQUEUE_MAX_MS))
+      // The jobs are not tied to the version that refused: a fresh quote most likely gives them another one. Waiting out
+      // its breaker (30 s) would make good versions pay for the bad one.
+      const delayMs = Math.round(
+        Math.min(retryAfterMs, REFUSED_MS_MAX) + random.between(REQUEUE_MIN_MS, REQUEUE_MAX_MS),
+      )
       draft.delayed.push({ count: units, delayMs })
     }
   }

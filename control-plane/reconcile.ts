@@ -1,4 +1,4 @@
-// reconcile.ts — config + instances → one snapshot per connected sidecar, sent where it differs.
+// reconcile.ts — config + instances → one snapshot per sidecar, sent where it differs.
 //
 // A control loop: it takes no input, reads what should be and what is, applies the difference, and can run twice.
 // Events and a slow timer wake it. A snapshot that the proxy's own parser refuses is not published: that sidecar keeps
@@ -52,7 +52,8 @@ export function startReconciler(options: ReconcileOptions): Reconciler {
 
 function reconcile(options: ReconcileOptions, since: MonotonicMs): void {
   options.sidecars.prune(options.clock.wall())
-  for (const state of options.sidecars.connected()) publishTo(options, state, since)
+  // Absent ones too: what they should run decides whether they count as missing.
+  for (const state of options.sidecars.all()) publishTo(options, state, since)
 }
 
 function publishTo(options: ReconcileOptions, state: SidecarState, since: MonotonicMs): void {

@@ -41,6 +41,7 @@ export async function startApi(options: ApiOptions): Promise<Api> {
     genReqId: () => uuidv7(clock.wall(), random),
     routerOptions: { ignoreTrailingSlash: false },
   })
+  app.removeContentTypeParser('text/plain') // JSON only: what a plain HTML form can send is refused
   app.addHook('onRequest', async (request) => guard(options, request))
   app.addHook('onSend', async (request, reply) => {
     reply.headers({ 'x-request-id': request.id, 'cache-control': 'no-store', 'x-content-type-options': 'nosniff' })

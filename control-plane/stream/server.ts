@@ -72,7 +72,7 @@ export async function startStreamServer(options: StreamServerOptions): Promise<S
   let closing: Promise<void> | undefined
   const close = async (): Promise<void> => {
     const closed = new Promise<void>((resolve) => server.close(() => resolve()))
-    sidecars.goaway('control plane is closing')
+    await sidecars.close()
     server.closeIdleConnections()
     const hard = options.clock.after(3_000, () => server.closeAllConnections(), true)
     await closed

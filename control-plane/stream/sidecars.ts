@@ -2,16 +2,19 @@
 //
 // Owns: which snapshot each was sent, acked or refused, and the answer to "accepted by n of m".
 // An absent sidecar counts until its certificate ends, since it may serve its last good snapshot; it stops counting when
-// it left in order: it had deregistered its instance before its stream ended.
+// it left in order: when its stream ended, its instance was deregistered too.
 
-import type { Clock, MonotonicMs, WallMs } from '../../kernel/clock.ts'
+import type { Clock, MonotonicMs, Timer, WallMs } from '../../kernel/clock.ts'
 import { FairleadError, type Problem } from '../../kernel/errors.ts'
+import type { Closable } from '../../kernel/lifetime.ts'
 import type { Log } from '../../kernel/log.ts'
 import type { Snapshot } from '../../mesh-config/snapshot.ts'
 import type { Kept, KnownSidecar } from '../state/kept.ts'
 import type { Reply, SidecarStream } from './sidecar-stream.ts'
 
 export const SIDECARS_MAX = 10_000
+/** Between the end of a stream and the news that its instance deregistered. */
+const LEAVING_MS = 1_000
 
 export interface SidecarState {
   known: KnownSidecar
@@ -36,9 +39,11 @@ export interface SidecarsOptions {
   onNacked(): void
 }
 
-export class Sidecars {
+export class Sidecars implements Closable {
   readonly #options: SidecarsOptions
   readonly #all = new Map<string, SidecarState>()
+  readonly #leaving = new Map<string, Timer>()
+  #closed = false
 
   constructor(options: SidecarsOptions) {
     this.#options = options
@@ -84,9 +89,13 @@ export class Sidecars {
     const state = this.#all.get(instance)
     if (state?.stream !== stream) return
     state.stream = undefined
-    const left = !this.#options.isRegistered(instance)
-    if (left) this.#forget(instance)
-    this.#options.log.info({ instance, left }, 'sidecar disconnected')
+    this.#options.log.info({ instance }, 'sidecar disconnected')
+    if (this.#closed) return
+    this.#leaving.get(instance)?.cancel()
+    this.#leaving.set(
+      instance,
+      this.#options.clock.after(LEAVING_MS, () => this.#forgetIfLeft(instance), true),
+    )
   }
 
   /** Sends when the content differs from what the sidecar was last told or has. */
@@ -95,8 +104,8 @@ export class Sidecars {
     state.current = snapshot.version
     state.nack = []
     state.changedAt = changedAt
-    if (state.known.acked === snapshot.version) return
-    state.stream?.publish(snapshot)
+    if (!state.stream || state.known.acked === snapshot.version) return
+    state.stream.publish(snapshot)
     this.#options.onPushed()
   }
 
@@ -122,13 +131,23 @@ export class Sidecars {
     }
   }
 
+  /** One that crashed is still registered now: its registry entry outlives it by minutes. */
+  #forgetIfLeft(instance: string): void {
+    this.#leaving.delete(instance)
+    const state = this.#all.get(instance)
+    if (state && !state.stream && !this.#options.isRegistered(instance)) this.#forget(instance)
+  }
+
   #forget(instance: string): void {
     this.#all.delete(instance)
     this.#options.kept.forgetSidecar(instance)
   }
 
-  goaway(why: string): void {
-    for (const state of this.#all.values()) state.stream?.goaway(why)
+  /** Sends everybody elsewhere; they are remembered. */
+  async close(): Promise<void> {
+    this.#closed = true
+    for (const timer of this.#leaving.values()) timer.cancel()
+    for (const state of this.#all.values()) state.stream?.goaway('control plane is closing')
   }
 }
 

@@ -75,8 +75,13 @@ export async function startPlane(
   const life = new Lifetime()
   atEnd(() => life.close())
   const ambient = { clock: systemClock, random: systemRandom, log: silentLog }
-  const ports = (await startControlPlane(parseOptions(flagsOf(state, extra), {}), ambient, life)) as Ports
-  return new Plane(state, ports, life)
+  try {
+    const ports = (await startControlPlane(parseOptions(flagsOf(state, extra), {}), ambient, life)) as Ports
+    return new Plane(state, ports, life)
+  } catch (error) {
+    await life.close()
+    throw error
+  }
 }
 
 export interface Answer {

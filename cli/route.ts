@@ -62,6 +62,8 @@ function parseRequest({ url, method, headers }: RouteExplainOptions): ExplainReq
   if (!URL.canParse(absolute))
     throw new FairleadError('INVALID_INPUT', `${url} is no URL; write http://worker.mesh/path`)
   const parsed = new URL(absolute)
+  if (parsed.username || parsed.password)
+    throw new FairleadError('INVALID_INPUT', 'A URL with user or password is refused.')
   const fields = new Map<string, string>()
   for (const header of headers) {
     const [, name, value] = /^([^\s:]+)\s*:\s*(.*)$/.exec(header) ?? []

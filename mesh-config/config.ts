@@ -44,20 +44,38 @@ export type ParsedConfig =
   | { readonly config: MeshConfig; readonly warnings: readonly ConfigProblem[] }
   | { readonly problems: readonly ConfigProblem[]; readonly warnings: readonly ConfigProblem[] }
 
+/** Past this many, the rest is not collected: nobody reads it, and hostile input must not grow it. */
+export const PROBLEMS_MAX = 1000
+
 /** Pure. `problems` (errors) and `warnings` come sorted by place. No files = the empty config, all defaults. */
 export function parseConfig(files: readonly ConfigFile[]): ParsedConfig {
-  const found: ConfigProblem[] = []
+  const found = new Findings()
   const parsed: Parsed[] = []
   for (const file of files) {
     const { documents, problems } = readDocuments(file)
-    found.push(...problems)
+    for (const problem of problems) found.push(problem)
     for (const document of documents) parseDocument(document, parsed, found)
   }
   checkReferences(parsed)
-  const sorted = withoutEchoes(found)
+  const sorted = withoutEchoes(found.problems)
   const warnings = sorted.filter((problem) => problem.severity === 'warning')
   const problems = sorted.filter((problem) => problem.severity === 'error')
   return problems.length > 0 ? { problems, warnings } : { config: assemble(parsed), warnings }
+}
+
+/** Errors and warnings are bounded apart: a flood of warnings must not hide the error that refuses the config. */
+class Findings {
+  private readonly errors: ConfigProblem[] = []
+  private readonly warnings: ConfigProblem[] = []
+
+  get problems(): ConfigProblem[] {
+    return [...this.errors, ...this.warnings]
+  }
+
+  push(problem: ConfigProblem): void {
+    const list = problem.severity === 'error' ? this.errors : this.warnings
+    if (list.length < PROBLEMS_MAX) list.push(problem)
+  }
 }
 
 /** One problem for one code at one place. */
@@ -71,11 +89,11 @@ function withoutEchoes(found: readonly ConfigProblem[]): ConfigProblem[] {
 
 // ── one document ────────────────────────────────────────────────────────────────────────────────────────────────────
 
-function parseDocument(document: SourceDocument, parsed: Parsed[], found: ConfigProblem[]): void {
+function parseDocument(document: SourceDocument, parsed: Parsed[], found: Findings): void {
   const kind = kindOf(document, found)
   if (kind === undefined) return
   const { usable, problems, patched } = shapeOf(kind, document)
-  found.push(...problems)
+  for (const problem of problems) found.push(problem)
   const report = reportTo(document, found, patched)
   parsed.push({ kind, document, report, value: usable, ...nameOf(document.value) } as Parsed)
   if (usable !== undefined) checkMeaning(kind, usable, report)
@@ -88,7 +106,7 @@ const checkMeaning = (kind: KindName, value: unknown, report: Report): void =>
   (KINDS[kind].check as (value: unknown, report: Report) => void)(value, report)
 
 /** Silent about objects that hold a stand-in: what is wrong with those has been said. */
-function reportTo(document: SourceDocument, found: ConfigProblem[], patched: readonly Path[]): Report {
+function reportTo(document: SourceDocument, found: Findings, patched: readonly Path[]): Report {
   const silent = (path: Path): boolean =>
     patched.some((stand) => stand.slice(0, -1).every((part, index) => path[index] === part))
   return {
@@ -102,7 +120,7 @@ function reportTo(document: SourceDocument, found: ConfigProblem[], patched: rea
   }
 }
 
-function kindOf(document: SourceDocument, found: ConfigProblem[]): KindName | undefined {
+function kindOf(document: SourceDocument, found: Findings): KindName | undefined {
   const { value } = document
   if (typeof value !== 'object' || value === null || Array.isArray(value)) {
     found.push(document.problem([], 'value', 'NOT_AN_OBJECT', 'this document is no mapping'))
@@ -122,12 +140,7 @@ function kindOf(document: SourceDocument, found: ConfigProblem[]): KindName | un
     : undefined
 }
 
-function knownKind(
-  document: SourceDocument,
-  apiVersion: string,
-  kind: string,
-  found: ConfigProblem[],
-): KindName | undefined {
+function knownKind(document: SourceDocument, apiVersion: string, kind: string, found: Findings): KindName | undefined {
   const other = OTHER_KINDS.get(kind)
   if (other !== undefined && apiVersion === OUR_API) {
     found.push({ ...document.problem(['kind'], 'value', 'OTHER_APPLIER', `${kind} is ${other}`), severity: 'warning' })

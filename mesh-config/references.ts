@@ -56,7 +56,11 @@ function checkUnique(all: readonly Parsed[]): void {
   }
 }
 
+/** Looking for the nearest name is the one dear thing here; the first misspellings get it. */
+const GUESSES_MAX = 100
+
 class World {
+  private guesses = 0
   private readonly services = new Map<string, ServiceDocument | undefined>()
   private readonly hostnames = new Map<string, string>()
   private readonly targeted = new Map<string, Place>()
@@ -142,6 +146,7 @@ class World {
   }
 
   private guess(namespace: string, name: string): string | undefined {
+    if (++this.guesses > GUESSES_MAX) return undefined
     const elsewhere = [...this.services.keys()].find((key) => key.endsWith(`/${name}`))
     if (elsewhere) return `There is one in the namespace ${elsewhere.split('/')[0]}; say namespace.`
     const here = [...this.services.keys()].filter((key) => key.startsWith(`${namespace}/`))

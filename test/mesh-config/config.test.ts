@@ -1,7 +1,7 @@
 // What the config language refuses, each with its exact place. `¦` marks where the problem must point.
 
 import { expect, test } from 'vitest'
-import { type ParsedConfig, parseConfig } from '../../mesh-config/config.ts'
+import { type ParsedConfig, PROBLEMS_MAX, parseConfig } from '../../mesh-config/config.ts'
 import { ours, parse, route, service, valid } from './support.ts'
 
 const WORLD = service('worker') + service('worker-v1', '{selector: {service: worker, version: v1}}')
@@ -351,4 +351,24 @@ status: {parents: []}
 `,
   )
   expect(config.routes.map((one) => one.rulePlaces)).toEqual([[{ file: '2.yaml', line: 14, column: 7 }]])
+})
+
+test('config: stays quick and bounded when everything in a large file is wrong', () => {
+  const services = Array.from({ length: 1500 }, (_, i) => service(`service-number-${i}`)).join('')
+  const refs = Array.from({ length: 16 }, (_, i) => `{name: servcie-number-${i}}`).join(', ')
+  const routes = Array.from({ length: 150 }, (_, i) =>
+    route(`r${i}`, 'service-number-1', `[{backendRefs: [${refs}]}]`),
+  ).join('')
+  const started = performance.now()
+  const parsed = parse(services, routes)
+  expect(performance.now() - started).toBeLessThan(10_000)
+  expect(placesOf(parsed).length).toBe(PROBLEMS_MAX)
+  expect('problems' in parsed && parsed.problems[0]).toMatchObject({ hint: 'Did you mean "service-number-0"?' })
+})
+
+test('config: a flood of warnings does not hide the error behind it', () => {
+  const queues = Array.from({ length: PROBLEMS_MAX + 1 }, (_, i) => ours('Queue', `q${i}`, '{}')).join('')
+  const parsed = parse(queues + service('a', '{protocol: htp}'))
+  expect(placesOf(parsed)).toEqual([`BAD_VALUE@${(PROBLEMS_MAX + 1) * 5 + 5}:18`])
+  expect(parsed.warnings.length).toBe(PROBLEMS_MAX)
 })

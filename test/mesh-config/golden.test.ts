@@ -7,6 +7,7 @@ import { compileSnapshot, type Instance } from '../../mesh-config/compile.ts'
 import { parseConfig } from '../../mesh-config/config.ts'
 import { readConfigFiles } from '../../mesh-config/files.ts'
 import { configJsonSchema, SCHEMA_FILE } from '../../mesh-config/json-schema.ts'
+import { CONFIG_CODES } from '../../mesh-config/problem.ts'
 import { parseSnapshot } from '../../mesh-config/snapshot.ts'
 import { compileStandalone } from '../../mesh-config/standalone.ts'
 import { instance } from './support.ts'
@@ -69,4 +70,10 @@ test.each(readdirSync(EXAMPLES))('example: %s is valid, without a warning, and n
   expect(text).toMatch(/^# yaml-language-server: \$schema=\.\.\/schema\/fairlead\.schema\.json\n/)
   const parsed = parseConfig([{ name, text }])
   expect([...('problems' in parsed ? parsed.problems : []), ...parsed.warnings]).toEqual([])
+})
+
+test('docs: config.md lists exactly the problem codes that there are', () => {
+  const text = readFileSync(join(ROOT, 'docs/config.md'), 'utf8')
+  const listed = [...text.matchAll(/^\| `([A-Z_]+)` \|/gm)].map((match) => match[1])
+  expect(listed).toEqual(Object.keys(CONFIG_CODES))
 })

@@ -22,7 +22,7 @@ export const route = (
   name: string,
   parent: string,
   rules: string,
-  { namespace = 'default', parentNamespace = namespace } = {},
+  { namespace = 'default', parentNamespace = 'default' }: { namespace?: string; parentNamespace?: string } = {},
 ): string => `---
 apiVersion: gateway.networking.k8s.io/v1
 kind: HTTPRoute

@@ -39,7 +39,6 @@ export function countPackages(root: string): string[] {
   const manifests = execFileSync('find', ['-L', root, '-name', 'package.json', '-type', 'f'], { maxBuffer: 1 << 28 })
   const found = new Map<string, string>()
   for (const file of manifests.toString().split('\n').filter(Boolean)) {
-    if (!isPackageDirectory(dirname(file))) continue
     try {
       const { name, version } = JSON.parse(readFileSync(file, 'utf8')) as { name?: unknown; version?: unknown }
       if (typeof name !== 'string' || typeof version !== 'string' || !name || !version) continue
@@ -49,11 +48,4 @@ export function countPackages(root: string): string[] {
     }
   }
   return [...found.values()].sort()
-}
-
-/** `…/node_modules/x`, `…/node_modules/@s/x`, or directly below the root that is audited. */
-function isPackageDirectory(dir: string): boolean {
-  const parts = dir.split('/')
-  const parent = parts.at(-2)!
-  return parent === 'node_modules' || (parent.startsWith('@') && parts.at(-3) === 'node_modules')
 }

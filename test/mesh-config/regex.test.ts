@@ -61,7 +61,7 @@ test.each(['(a+)+b', '(a|a)*b', '.*.*.*.*=', '(.*)*x', '(a|b)*a(a|b){100}'])(
     const text = 'ab'.repeat(REGEX_TEXT_MAX / 2 - 1) + 'a'.repeat(2)
     const started = performance.now()
     expect(regex.test(`${text.slice(0, -1)}!`)).toBe(false)
-    expect(performance.now() - started).toBeLessThan(500)
+    expect(performance.now() - started).toBeLessThan(3000)
   },
 )
 

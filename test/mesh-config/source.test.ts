@@ -29,7 +29,7 @@ test('aliases: are refused as a bomb when they multiply', () => {
     .join('\n')
   const started = performance.now()
   expect(problemsOf(bomb)).toEqual([expect.stringMatching(/^ALIAS_BOMB@/)])
-  expect(performance.now() - started).toBeLessThan(1000)
+  expect(performance.now() - started).toBeLessThan(5000)
 })
 
 test('aliases: are refused when one more than allowed is expanded', () => {
@@ -67,7 +67,7 @@ test.each([
 test('depth: a megabyte of brackets is refused at once, not on the stack', () => {
   const started = performance.now()
   expect(problemsOf('['.repeat(FILE_BYTES_MAX))).toEqual([expect.stringMatching(/^YAML_TOO_DEEP@1:/)])
-  expect(performance.now() - started).toBeLessThan(2000)
+  expect(performance.now() - started).toBeLessThan(5000)
 })
 
 test('size: a file over 1 MiB is not read', () => {

@@ -46,11 +46,16 @@ export interface Handler<Type extends string = string, In = unknown, Out = unkno
 }
 
 /** A handler whose payload and result are not looked at: what a worker's table holds. */
-export type AnyHandler = Handler<string, never, unknown>
+export interface AnyHandler {
+  readonly kind: 'handler'
+  readonly type: string
+  readonly schema?: z.ZodType<unknown>
+  run(input: never, ctx: HandlerContext): unknown
+}
 
-export type TypeOf<H> = H extends Handler<infer Type, never, unknown> ? Type : never
-export type PayloadOf<H> = H extends Handler<string, infer In, unknown> ? In : never
-export type ResultOf<H> = H extends Handler<string, never, infer Out> ? Out : never
+export type TypeOf<H extends AnyHandler> = H['type']
+export type PayloadOf<H extends AnyHandler> = Parameters<H['run']>[0]
+export type ResultOf<H extends AnyHandler> = Awaited<ReturnType<H['run']>>
 
 export function defineHandler<const Type extends string, In, Out>(
   definition: HandlerDefinition<Type, In, Out>,

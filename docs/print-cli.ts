@@ -14,7 +14,7 @@ const EXITS: Record<keyof typeof EXIT, string> = {
   usage: 'the command line is wrong, or names something that cannot be read',
   unreachable: 'nothing runs there, or it does not answer',
   configInvalid: 'the configuration has problems; all of them are printed',
-  interrupted: 'Ctrl-C before it was done (Ctrl-C while `up` serves is the way to stop it: 0)',
+  interrupted: 'Ctrl-C; `up` leaves in order first. SIGTERM to a serving `up`: 0',
 }
 
 const OUTPUTS: [string, string, z.ZodType][] = [
@@ -52,7 +52,9 @@ SIGTERM lets them leave in order (workers, scheduler, sidecars, control plane; e
 
 | Port | Number, or the next free one |
 |---|---|
-${Object.entries(WELL_KNOWN).map(([name, port]) => `| ${name} | ${port} |`).join('\n')}
+${Object.entries(WELL_KNOWN)
+  .map(([name, port]) => `| ${name} | ${port} |`)
+  .join('\n')}
 | others | from 15010 on |
 
 The data directory (\`.fairlead\`, mode 0700) holds \`api-key\` (0600), \`up.json\` (what runs), \`up.lock\`, \`control-plane/\`,

@@ -4,13 +4,15 @@
 import type { Clock, MonotonicMs } from '../../kernel/clock.ts'
 
 const SAME_PRESS_MS = 500
-const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
+/** `disconnect`: whoever started us is gone. */
+const EVENTS = ['SIGINT', 'SIGTERM', 'SIGHUP', 'disconnect'] as const
+export type InterruptName = (typeof EVENTS)[number]
 
 export interface Interrupts {
   /** Aborts at the first one. */
   readonly signal: AbortSignal
-  /** Resolves at the first one. */
-  readonly first: Promise<void>
+  /** Resolves at the first one, with its name. */
+  readonly first: Promise<InterruptName>
   close(): void
 }
 
@@ -22,19 +24,26 @@ export interface InterruptSource {
 export function watchInterrupts(source: InterruptSource, clock: Clock, onSecond: () => void): Interrupts {
   const control = new AbortController()
   let firstAt: MonotonicMs | undefined
-  const first = new Promise<void>((resolve) => control.signal.addEventListener('abort', () => resolve()))
-  const listener = (): void => {
-    if (firstAt === undefined) {
-      firstAt = clock.now()
-      control.abort(new Error('interrupted'))
-    } else if (clock.now() - firstAt >= SAME_PRESS_MS) onSecond()
-  }
-  for (const event of [...SIGNALS, 'disconnect']) source.on(event, listener)
+  let resolveFirst: (name: InterruptName) => void = () => undefined
+  const first = new Promise<InterruptName>((resolve) => {
+    resolveFirst = resolve
+  })
+  const listeners = EVENTS.map((name) => {
+    const listener = (): void => {
+      if (firstAt === undefined) {
+        firstAt = clock.now()
+        resolveFirst(name)
+        control.abort(new Error('interrupted'))
+      } else if (clock.now() - firstAt >= SAME_PRESS_MS) onSecond()
+    }
+    source.on(name, listener)
+    return { name, listener }
+  })
   return {
     signal: control.signal,
     first,
     close() {
-      for (const event of [...SIGNALS, 'disconnect']) source.off(event, listener)
+      for (const { name, listener } of listeners) source.off(name, listener)
     },
   }
 }

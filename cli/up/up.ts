@@ -18,7 +18,7 @@ import { putConfig, writeJoinToken } from './control.ts'
 import { DATA_DIR_DEFAULT, type DataDir, openDataDir } from './data-dir.ts'
 import { childEnvironment } from './environment.ts'
 import { Fleet } from './fleet.ts'
-import { watchInterrupts } from './interrupts.ts'
+import { type Interrupts, watchInterrupts } from './interrupts.ts'
 import { type Plan, planProcesses, ROOT } from './plan.ts'
 import { assignPorts } from './ports.ts'
 import { waitUntilReady } from './ready.ts'
@@ -67,7 +67,7 @@ export async function runUp(options: UpOptions, parts: UpParts): Promise<number>
   process.on('exit', lastResort)
   void interrupts.first.then(() => session.leave())
   try {
-    return await session.run(interrupts.signal)
+    return await session.run(interrupts)
   } catch (error) {
     if (interrupts.signal.aborted) return EXIT.interrupted
     throw error
@@ -100,7 +100,7 @@ class Session {
     })
   }
 
-  async run(signal: AbortSignal): Promise<number> {
+  async run({ signal, first }: Interrupts): Promise<number> {
     const { options, clock, terminal } = { options: this.#options, ...this.#parts }
     const startedAt = clock.now()
     this.#note(`Starting Fairlead in ${this.#data.paths.dir} …`)
@@ -114,8 +114,7 @@ class Session {
     const code = options.demo ? await this.#audit({ jobs, admin }, signal) : EXIT.ok
     if (options.exit) return code
     if (!options.json) showBanner({ ...options, addresses: plan.addresses, dataDir: this.#data.paths.dir }, terminal)
-    await new Promise<void>((stopped) => signal.addEventListener('abort', () => stopped(), { once: true }))
-    return EXIT.ok
+    return (await first) === 'SIGINT' ? EXIT.interrupted : EXIT.ok
   }
 
   leave(): Promise<void> {

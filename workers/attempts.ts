@@ -90,6 +90,18 @@ export class AttemptTable {
     return [...this.#unacked.values()].map((kept) => kept.result)
   }
 
+  /** The oldest results, as many as fit. */
+  resultsUpTo(bytesMax: number): WorkerResult[] {
+    let left = bytesMax
+    const fitting: WorkerResult[] = []
+    for (const { result, bytes } of this.#unacked.values()) {
+      left -= bytes + 1
+      if (left < 0) break
+      fitting.push(result)
+    }
+    return fitting
+  }
+
   /** Starts the job, or says why not. The sink hears of it from `accepted` on. */
   accept(job: DispatchJob, sink: EventSink): RefusalReason | undefined {
     const handler = this.#options.handlers.get(job.type)

@@ -68,6 +68,16 @@ export type AttemptError = z.infer<typeof AttemptErrorSchema>
 
 const Ref = { job: z.string(), token: Token }
 
+export const ResultSchema = z.object({
+  t: z.literal('result'),
+  ...Ref,
+  outcome: z.enum(OUTCOMES),
+  value: z.unknown().optional(),
+  error: AttemptErrorSchema.optional(),
+  startedMsAgo: z.number().optional(),
+  durationMs: z.number().optional(),
+})
+
 /** Answer lines of dispatch and attach. */
 export const WorkerEventSchema = z.discriminatedUnion('t', [
   z.object({ t: z.literal('accepted'), ...Ref }),
@@ -85,15 +95,7 @@ export const WorkerEventSchema = z.discriminatedUnion('t', [
   z.object({ t: z.literal('running'), ...Ref }),
   /** attach only: everything that was running or unacked at the moment of the call has been named. */
   z.object({ t: z.literal('attached'), session: z.string() }),
-  z.object({
-    t: z.literal('result'),
-    ...Ref,
-    outcome: z.enum(OUTCOMES),
-    value: z.unknown().optional(),
-    error: AttemptErrorSchema.optional(),
-    startedMsAgo: z.number().optional(),
-    durationMs: z.number().optional(),
-  }),
+  ResultSchema,
 ])
 export type WorkerEvent = z.infer<typeof WorkerEventSchema>
 export type WorkerResult = Extract<WorkerEvent, { t: 'result' }>
@@ -143,7 +145,11 @@ export type Heartbeat = z.infer<typeof HeartbeatSchema>
 /** `stop`: attempts that the scheduler no longer counts as this worker's; the worker aborts them. */
 export const HeartbeatAnswerSchema = z.object({ ttlMs: z.number(), stop: z.array(z.object(Ref)) })
 export type HeartbeatAnswer = z.infer<typeof HeartbeatAnswerSchema>
-export const LeaveSchema = z.object({ session: z.string() })
+/** Bytes of results in one `leave`; the rest is lost with the session. */
+export const LEAVE_BYTES_MAX = 12 * 1024 * 1024
+/** `results`: those that no ack came for. */
+export const LeaveSchema = z.object({ session: z.string(), results: z.array(ResultSchema).max(10_000).default([]) })
+export type Leave = z.infer<typeof LeaveSchema>
 
 // ── parsers ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 

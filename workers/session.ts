@@ -24,6 +24,7 @@ import {
   SESSION_PATH,
   type SessionGrant,
   type SessionRequest,
+  type WorkerResult,
 } from './contract.ts'
 import type { SessionView } from './server.ts'
 
@@ -55,7 +56,8 @@ export interface SessionClient extends Closable {
   view(): SessionView
   /** Heartbeat now instead of at its time (a drain began). */
   nudge(): void
-  leave(): Promise<void>
+  /** Hands over what was not acked and ends the session; best effort. */
+  leave(results: readonly WorkerResult[]): Promise<void>
 }
 
 export function startSession(options: SessionOptions): SessionClient {
@@ -93,13 +95,13 @@ class Session implements SessionClient {
     this.#wake?.abort()
   }
 
-  async leave(): Promise<void> {
+  async leave(results: readonly WorkerResult[]): Promise<void> {
     const session = this.#grant?.session
     this.#endLoop()
     await this.#loop
     if (session === undefined) return
     try {
-      await this.#call(LEAVE_PATH, { session }, LEAVE_TIMEOUT_MS, null)
+      await this.#call(LEAVE_PATH, { session, results }, LEAVE_TIMEOUT_MS, null)
     } catch (error) {
       this.#options.log.info({ error }, 'leave was not heard; the session ends by itself')
     }

@@ -15,7 +15,7 @@ import { createRegistry, type Registry } from '../kernel/metrics.ts'
 import { type Random, uuidv7 } from '../kernel/random.ts'
 import { startTracing, type Tracing } from '../kernel/tracing.ts'
 import { AttemptTable } from './attempts.ts'
-import { DISPATCH_PROTOCOL, type Heartbeat, type SessionRequest } from './contract.ts'
+import { DISPATCH_PROTOCOL, type Heartbeat, LEAVE_BYTES_MAX, type SessionRequest } from './contract.ts'
 import type { AnyHandler } from './handler.ts'
 import { workerGauges, workerMetrics } from './metrics.ts'
 import { createWorkerServer, type SessionView } from './server.ts'
@@ -135,8 +135,8 @@ class RunningWorker implements Worker {
       this.#table.stopAll('drain')
     }
     const acked = await this.#within(drainAcksMs, () => this.#table.counts.running + this.#table.counts.unacked === 0)
-    if (!acked) log.warn({ unacked: this.#table.counts.unacked }, 'results left without an ack')
-    await this.#session?.leave()
+    if (!acked) log.warn({ unacked: this.#table.counts.unacked }, 'results without an ack; they go with the leave')
+    await this.#session?.leave(this.#table.resultsUpTo(LEAVE_BYTES_MAX))
     await this.#session?.close()
     await closeServer(this.#server)
     if (this.#options.tracing === undefined) await this.#tracing.close()

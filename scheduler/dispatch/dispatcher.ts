@@ -129,6 +129,10 @@ class RunningDispatcher implements Dispatcher {
     addSessionRoutes(app, {
       sessions,
       log: this.#options.log,
+      lastWords: async (session, results) => {
+        for (const result of results) this.#flights.onEvent(session, result)
+        await this.#flights.settle()
+      },
       strangers: (session, running) => running.filter((ref) => this.#flights.get(ref)?.session !== session),
     })
   }

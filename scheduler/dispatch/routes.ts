@@ -15,6 +15,7 @@ import {
   parseSessionRequest,
   SESSION_PATH,
   SESSION_TTL_MS,
+  type WorkerResult,
 } from '../../workers/contract.ts'
 import { parsePeer } from './peer.ts'
 import type { Sessions, WorkerSession } from './sessions.ts'
@@ -25,6 +26,8 @@ const BODY_BYTES_MAX = 16 * 1024 * 1024
 export interface SessionRoutes {
   readonly sessions: Sessions
   readonly log: Log
+  /** Results that come with a leave; resolves when they are durable. */
+  lastWords(session: WorkerSession, results: readonly WorkerResult[]): Promise<void>
   /** Of the attempts that the worker runs, those that are not (any more) this session's. */
   strangers(session: WorkerSession, running: readonly Ref[]): Ref[]
 }
@@ -50,9 +53,11 @@ export function addSessionRoutes(app: FastifyInstance, parts: SessionRoutes): vo
       const session = sessions.heartbeat(beat, parsePeer(request.headers[PEER_HEADER]))
       return { ttlMs: SESSION_TTL_MS, stop: parts.strangers(session, beat.running) }
     })
-    scope.post(LEAVE_PATH, async (request, reply) => {
-      const { session } = parseWith(LeaveSchema, request.body, 'leave')
-      await sessions.leave(session, parsePeer(request.headers[PEER_HEADER]))
+    scope.post(LEAVE_PATH, { bodyLimit: BODY_BYTES_MAX }, async (request, reply) => {
+      const { session, results } = parseWith(LeaveSchema, request.body, 'leave', 'INVALID_INPUT')
+      const peer = parsePeer(request.headers[PEER_HEADER])
+      await parts.lastWords(sessions.known(session, peer), results)
+      await sessions.leave(session, peer)
       return reply.code(204).send()
     })
   })

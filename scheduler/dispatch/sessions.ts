@@ -142,7 +142,7 @@ export class Sessions implements Closable {
 
   /** @throws FairleadError SESSION_UNKNOWN, FORBIDDEN */
   heartbeat(beat: Heartbeat, peer: Peer): WorkerSession {
-    const session = this.#known(beat.session, peer)
+    const session = this.known(beat.session, peer)
     const wasOpen = session.open
     session.lastSeen = this.#options.clock.now()
     session.status = beat.status
@@ -151,7 +151,7 @@ export class Sessions implements Closable {
   }
 
   leave(id: string, peer: Peer): Promise<void> {
-    const session = this.#known(id, peer)
+    const session = this.known(id, peer)
     return this.#inTurn(() => this.#end(session, 'left'))
   }
 
@@ -220,7 +220,8 @@ export class Sessions implements Closable {
     }
   }
 
-  #known(id: string, peer: Peer): WorkerSession {
+  /** @throws FairleadError SESSION_UNKNOWN, FORBIDDEN */
+  known(id: string, peer: Peer): WorkerSession {
     const session = this.#byId.get(id)
     if (!session) throw new FairleadError('SESSION_UNKNOWN', 'No such worker session.')
     checkIdentity(session.row, peer)

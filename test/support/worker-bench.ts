@@ -12,6 +12,7 @@ import {
   HEARTBEAT_PATH,
   type Heartbeat,
   LEAVE_PATH,
+  type Leave,
   parseWorkerEvent,
   SESSION_PATH,
   type SessionRequest,
@@ -24,7 +25,7 @@ import { FakeMesh } from './fake-sidecar.ts'
 export class SessionGranter {
   readonly registered: SessionRequest[] = []
   readonly beats: Heartbeat[] = []
-  readonly left: string[] = []
+  readonly left: Leave[] = []
   /** The session that is granted next; undefined = 503 to everything. */
   grant: string | undefined = 's1'
   /** Sessions that heartbeats may name. */
@@ -50,7 +51,7 @@ export class SessionGranter {
     }
     const { session } = body as Heartbeat
     if (!this.known.has(session)) return [409, { code: 'SESSION_UNKNOWN' }]
-    if (path === LEAVE_PATH) this.left.push(session)
+    if (path === LEAVE_PATH) this.left.push(body as Leave)
     if (path !== HEARTBEAT_PATH) return [204, undefined]
     this.beats.push(body as Heartbeat)
     return [200, { ttlMs: 30_000, stop: this.stop.splice(0) }]

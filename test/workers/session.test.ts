@@ -114,5 +114,5 @@ test('session: left after a drain; handlers that do not finish count as lost', a
   expect(await answer.next((event) => event.t === 'result')).toMatchObject({ error: { code: 'WORKER_LOST' } })
   await clock.advance(50)
   await closed
-  expect(bench.scheduler.left).toEqual(['s1'])
+  expect(bench.scheduler.left).toMatchObject([{ session: 's1', results: [{ job: 'job-1', token: '1' }] }])
 })

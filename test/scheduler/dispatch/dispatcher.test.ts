@@ -297,6 +297,23 @@ test('drain: running jobs finish once, nothing is charged, new ones wait when th
   await bench.leader.until(() => bench.leader.ended(later))
 })
 
+test('drain: a result that nobody could fetch comes with the leave when the mesh forgot the worker', async () => {
+  const bench = await setup()
+  const gate = gated()
+  const worker = await bench.startWorker('worker-v1-1', [gate.handler], { drainAcksMs: 50 })
+  const ids = bench.leader.submit(2, 'work')
+  await bench.leader.until(() => ids.every((id) => bench.leader.job(id).attempts[0]?.started))
+  const toWorker = (instance: string): boolean => instance === 'worker-v1-1'
+  bench.mesh.refuse = ({ instance }) => (toWorker(instance) ? { status: 503, code: 'INSTANCE_GONE' } : undefined)
+  bench.mesh.cut('worker-v1-1')
+  const closed = worker.close()
+  gate.release()
+  await closed
+  await bench.leader.until(() => bench.leader.ended(ids))
+  for (const id of ids) expect([gate.runs.get(id), ends(bench, id)]).toEqual([1, ['succeeded']])
+  expect(bench.dispatcher.workers()).toEqual([])
+})
+
 test('split: exact over a batch of two versions when one of them is always full', async () => {
   const bench = await setup()
   bench.mesh.weights = [

@@ -101,6 +101,7 @@ export async function startControlPlane(options: Options, ambient: Ambient, life
 
   const tokens = new JoinTokens({ trustDomain, keys: authorities.tokenKeys, clock })
   const signer = new Signer({
+    sql,
     authorities,
     tokens,
     issued,

@@ -9,6 +9,7 @@ import { asFairleadError, type ErrorCode, FairleadError, toProblem } from '../..
 import type { Closable } from '../../kernel/lifetime.ts'
 import type { Log } from '../../kernel/log.ts'
 import { type Random, uuidv7 } from '../../kernel/random.ts'
+import { listenError } from '../listening.ts'
 import { isLoopbackHost, type Listen } from '../loopback.ts'
 import type { Metrics } from '../metrics.ts'
 import type { ApiKey } from './api-key.ts'
@@ -56,7 +57,12 @@ export async function startApi(options: ApiOptions): Promise<Api> {
     return refuse(options.log, error, request, reply)
   })
   addRoutes(app, options)
-  await app.listen({ host: listen.host, port: listen.port })
+  try {
+    await app.listen({ host: listen.host, port: listen.port })
+  } catch (error) {
+    await app.close()
+    throw listenError(error, listen)
+  }
   return { port: portOf(app), close: () => app.close() }
 }
 

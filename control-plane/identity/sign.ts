@@ -6,6 +6,7 @@
 // A key that was signed for one identity is not signed for another.
 
 import type { KeyObject } from 'node:crypto'
+import type { DatabaseSync } from 'node:sqlite'
 import { type Leaf, signLeaf } from '../../certs/ca.ts'
 import { parseCsr } from '../../certs/csr.ts'
 import { publicKeyDer } from '../../certs/keys.ts'
@@ -15,6 +16,7 @@ import { asFairleadError, FairleadError } from '../../kernel/errors.ts'
 import type { Random } from '../../kernel/random.ts'
 import type { SignAnswer, SignRequest } from '../contract.ts'
 import type { Audit } from '../state/audit.ts'
+import { transact } from '../state/database.ts'
 import { type Issued, sha256 } from '../state/issued.ts'
 import type { Authorities } from './authorities.ts'
 import type { JoinTokens } from './join-tokens.ts'
@@ -27,6 +29,7 @@ const SIGN_RATE = { perSecond: 50, burst: 200 } as const
 const REFUSED_RATE = { perSecond: 1, burst: 20 } as const
 
 export interface SignerOptions {
+  readonly sql: DatabaseSync
   readonly authorities: Authorities
   readonly tokens: JoinTokens
   readonly issued: Issued
@@ -97,7 +100,7 @@ export class Signer {
 
   /** Signs for an identity that was proven before; also the control plane's own (`self`). */
   async issue(publicKey: KeyObject, spiffeId: string, proof: 'join-token' | 'svid' | 'self'): Promise<Leaf> {
-    const { authorities, issued, audit, clock, random } = this.#options
+    const { sql, authorities, issued, audit, clock, random } = this.#options
     const now = clock.wall()
     const leaf = await signLeaf(authorities.issuer, {
       csrPublicKey: publicKey,
@@ -107,11 +110,10 @@ export class Signer {
       random,
     })
     const { serial, notAfter } = leaf
-    issued.record({ serial, spiffeId, keyHash: sha256(publicKeyDer(publicKey)), proof, notAfter })
-    audit.record('certificate.issue', proof === 'self' ? 'control-plane' : spiffeId, spiffeId, {
-      serial,
-      proof,
-      notAfter: isoTime(notAfter),
+    const detail = { serial, proof, notAfter: isoTime(notAfter) }
+    transact(sql, () => {
+      issued.record({ serial, spiffeId, keyHash: sha256(publicKeyDer(publicKey)), proof, notAfter })
+      audit.record('certificate.issue', proof === 'self' ? 'control-plane' : spiffeId, spiffeId, detail)
     })
     this.#options.onIssued()
     return leaf

@@ -1,4 +1,4 @@
-// duration.ts — Go's durations (`10s`, `1h30m`, `100ms`), as Consul writes and reads them.
+// duration.ts — Go's durations (`10s`, `1h30m`, `100ms`), as Consul reads them.
 
 const UNIT_MS: Readonly<Record<string, number>> = {
   ns: 1e-6,
@@ -19,14 +19,4 @@ export function parseDuration(text: string): number | undefined {
   let ms = 0
   for (const [, digits, unit] of text.matchAll(PART)) ms += Number(digits) * UNIT_MS[unit!]!
   return text.startsWith('-') ? -ms : ms
-}
-
-/** Milliseconds as Go prints them: `10s`, `1m30s`, `1h0m0s`, `250ms`. */
-export function formatDuration(ms: number): string {
-  if (ms < 1_000) return ms === 0 ? '0s' : `${ms}ms`
-  const hours = Math.floor(ms / 3_600_000)
-  const minutes = Math.floor((ms % 3_600_000) / 60_000)
-  const seconds = (ms % 60_000) / 1_000
-  if (hours > 0) return `${hours}h${minutes}m${seconds}s`
-  return minutes > 0 ? `${minutes}m${seconds}s` : `${seconds}s`
 }

@@ -9,6 +9,7 @@ import type { Clock } from '../../kernel/clock.ts'
 import type { Closable } from '../../kernel/lifetime.ts'
 import type { Log } from '../../kernel/log.ts'
 import { type Random, uuidv7 } from '../../kernel/random.ts'
+import { listening } from '../listening.ts'
 import type { Listen } from '../loopback.ts'
 import { Catalog } from './catalog.ts'
 import { Changes } from './changes.ts'
@@ -123,16 +124,6 @@ function refuse(log: Log, response: ServerResponse, error: unknown): void {
 }
 
 const portOf = (server: Server): number => (server.address() as AddressInfo | null)?.port ?? 0
-
-function listening(server: Server, { host, port }: Listen): Promise<void> {
-  return new Promise((resolve, reject) => {
-    server.once('error', reject)
-    server.listen(port, host, () => {
-      server.off('error', reject)
-      resolve()
-    })
-  })
-}
 
 function once(close: () => Promise<void>): () => Promise<void> {
   let closing: Promise<void> | undefined

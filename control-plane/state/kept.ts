@@ -4,6 +4,7 @@ import type { DatabaseSync } from 'node:sqlite'
 import type { WallMs } from '../../kernel/clock.ts'
 import { z } from '../../kernel/parse.ts'
 import type { Instance } from '../contract.ts'
+import { transact } from './database.ts'
 
 export interface KnownSidecar {
   readonly instance: string
@@ -61,10 +62,14 @@ export class Kept {
       }))
   }
 
-  saveSidecar(sidecar: KnownSidecar): void {
-    const { instance, service, namespace, version, acked, leafNotAfter } = sidecar
-    const insert = 'INSERT OR REPLACE INTO sidecar VALUES (?, ?, ?, ?, ?, ?)'
-    this.#sql.prepare(insert).run(instance, service, namespace, version, acked, leafNotAfter)
+  /** One commit for all: a push to a thousand sidecars brings a thousand acks. */
+  saveSidecars(sidecars: readonly KnownSidecar[]): void {
+    const insert = this.#sql.prepare('INSERT OR REPLACE INTO sidecar VALUES (?, ?, ?, ?, ?, ?)')
+    transact(this.#sql, () => {
+      for (const { instance, service, namespace, version, acked, leafNotAfter } of sidecars) {
+        insert.run(instance, service, namespace, version, acked, leafNotAfter)
+      }
+    })
   }
 
   forgetSidecar(instance: string): void {

@@ -5,7 +5,7 @@
 // No session tickets: a resumed session would carry no chain.
 
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import { createServer, type Server } from 'node:https'
+import { createServer } from 'node:https'
 import type { AddressInfo } from 'node:net'
 import type { TLSSocket } from 'node:tls'
 import { SERVER_PEER_OPTIONS, verifyPeer } from '../../certs/peer.ts'
@@ -22,6 +22,7 @@ import { readBody, sendJson, sendProblem } from '../http-answer.ts'
 import type { Authorities } from '../identity/authorities.ts'
 import type { OwnIdentity } from '../identity/own-identity.ts'
 import type { Signer } from '../identity/sign.ts'
+import { listening } from '../listening.ts'
 import type { Listen } from '../loopback.ts'
 import { LineReader } from './lines.ts'
 import { FROM_SIDECAR_LINE_BYTES_MAX, type Hello, SidecarStream } from './sidecar-stream.ts'
@@ -212,14 +213,4 @@ async function within<T>(clock: Clock, request: IncomingMessage, work: Promise<T
   } finally {
     timer?.cancel()
   }
-}
-
-function listening(server: Server, { host, port }: Listen): Promise<void> {
-  return new Promise((resolve, reject) => {
-    server.once('error', reject)
-    server.listen(port, host, () => {
-      server.off('error', reject)
-      resolve()
-    })
-  })
 }

@@ -15,6 +15,7 @@ import type { Reply, SidecarStream } from './sidecar-stream.ts'
 export const SIDECARS_MAX = 10_000
 /** Between the end of a stream and the news that its instance deregistered. */
 const LEAVING_MS = 1_000
+const SAVE_MS = 250
 
 export interface SidecarState {
   known: KnownSidecar
@@ -43,6 +44,8 @@ export class Sidecars implements Closable {
   readonly #options: SidecarsOptions
   readonly #all = new Map<string, SidecarState>()
   readonly #leaving = new Map<string, Timer>()
+  readonly #unsaved = new Set<string>()
+  #saving: Timer | undefined
   #closed = false
 
   constructor(options: SidecarsOptions) {
@@ -77,7 +80,7 @@ export class Sidecars implements Closable {
     const known = { instance, service, namespace, version, acked: have, leafNotAfter: stream.leafNotAfter }
     const state = { ...absent(known), stream, changedAt: this.#options.clock.now() }
     this.#all.set(instance, state)
-    this.#options.kept.saveSidecar(known)
+    this.#save(instance)
     // No goaway: of two processes that claim one instance, each would come back at once.
     before?.stream?.close()
     this.#options.log.info({ instance, service, version, have }, 'sidecar connected')
@@ -112,7 +115,7 @@ export class Sidecars implements Closable {
   reply(stream: SidecarStream, reply: Reply): void {
     const state = this.#all.get(stream.hello.instance)
     if (state?.stream !== stream) return
-    const { clock, log, kept } = this.#options
+    const { clock, log } = this.#options
     if (reply.t === 'nack') {
       if (reply.version === state.current) state.nack = reply.problems.slice(0, 100)
       this.#options.onNacked()
@@ -120,7 +123,7 @@ export class Sidecars implements Closable {
       return
     }
     state.known = { ...state.known, acked: reply.version }
-    kept.saveSidecar(state.known)
+    this.#save(stream.hello.instance)
     if (reply.version === state.current) this.#options.onAcked(clock.now() - state.changedAt)
   }
 
@@ -138,6 +141,20 @@ export class Sidecars implements Closable {
     if (state && !state.stream && !this.#options.isRegistered(instance)) this.#forget(instance)
   }
 
+  /** Soon, together with others. What a crash loses, the sidecars say again in their hello. */
+  #save(instance: string): void {
+    this.#unsaved.add(instance)
+    if (!this.#closed) this.#saving ??= this.#options.clock.after(SAVE_MS, () => this.#flush(), true)
+  }
+
+  #flush(): void {
+    this.#saving?.cancel()
+    this.#saving = undefined
+    const known = [...this.#unsaved].flatMap((instance) => this.#all.get(instance)?.known ?? [])
+    this.#unsaved.clear()
+    if (known.length > 0) this.#options.kept.saveSidecars(known)
+  }
+
   #forget(instance: string): void {
     this.#all.delete(instance)
     this.#options.kept.forgetSidecar(instance)
@@ -148,6 +165,7 @@ export class Sidecars implements Closable {
     this.#closed = true
     for (const timer of this.#leaving.values()) timer.cancel()
     for (const state of this.#all.values()) state.stream?.goaway('control plane is closing')
+    this.#flush()
   }
 }
 

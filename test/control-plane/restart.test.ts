@@ -4,12 +4,14 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { createInterface } from 'node:readline'
-import { expect, onTestFinished, test } from 'vitest'
+import { expect, onTestFinished, test, vi } from 'vitest'
 import { createCsr } from '../../certs/csr.ts'
 import { generateKey } from '../../certs/keys.ts'
 import { until } from '../support/until.ts'
 import { endpointsOf, flagsOf, Plane, type Ports, startPlane, temporaryDirectory } from './plane.ts'
 
+/** Two cores may be shared with anything; a process needs most of a second even alone. */
+vi.setConfig({ testTimeout: 150_000 })
 const MAIN = resolve(import.meta.dirname, '../../control-plane/main.ts')
 
 interface Process {
@@ -31,7 +33,7 @@ async function startProcess(state: string, extra: readonly string[] = []): Promi
   }
   onTestFinished(() => void end('SIGKILL'))
   const ready = () => log.find((line) => line['message'] === 'ready')
-  await until(() => ready() ?? (child.exitCode !== null && Promise.reject(new Error(JSON.stringify(log)))), 15_000)
+  await until(() => ready() ?? (child.exitCode !== null && Promise.reject(new Error(JSON.stringify(log)))), 45_000)
   return { plane: new Plane(state, ready()!['ports'] as Ports), log, end }
 }
 
@@ -105,6 +107,17 @@ test('--config: is applied when it differs from the state, and the log says whic
   const third = await startProcess(state, ['--config', path])
   expect(messages(third)).toContain('--config is invalid; config of the state runs')
   expect((await third.plane.api('GET', '/api/v1/config')).body['version']).toBe(version)
+})
+
+test('start: names the address when a port is taken', async () => {
+  const plane = await startPlane()
+  for (const flag of ['--api', '--stream', '--registry']) {
+    const taken = `127.0.0.1:${plane.ports.api}`
+    await expect(startPlane([flag, taken])).rejects.toMatchObject({
+      code: 'PORT_IN_USE',
+      message: `${taken} is in use.`,
+    })
+  }
 })
 
 test('start: fails with its reason when the config is invalid and the state holds none', async () => {

@@ -68,7 +68,7 @@ export class SidecarIdentity implements IdentitySource, Closable {
     if (stored) {
       this.#hold(stored)
       log.info({ spiffeId: stored.spiffeId, notAfter: isoTime(this.#held!.notAfter) }, 'identity taken up from disk')
-      this.#schedule(this.#renewInMs())
+      this.#schedule(this.#renewInMs(this.#held!.notBefore))
     } else this.#schedule(0)
   }
 
@@ -124,9 +124,10 @@ export class SidecarIdentity implements IdentitySource, Closable {
     this.#timer = this.#options.clock.after(delayMs, () => void this.#renew(), true)
   }
 
-  #renewInMs(): number {
-    const held = this.#held!
-    const at = held.notBefore + (held.notAfter - held.notBefore) * this.#options.random.between(RENEW_FROM, RENEW_TO)
+  /** Of the life that is left from `from` on; back-dating must not make a short life look used up. */
+  #renewInMs(from: WallMs): number {
+    const { notAfter } = this.#held!
+    const at = from + (notAfter - from) * this.#options.random.between(RENEW_FROM, RENEW_TO)
     return Math.max(0, at - this.#options.clock.wall())
   }
 
@@ -139,7 +140,7 @@ export class SidecarIdentity implements IdentitySource, Closable {
       this.#failures = 0
       onRenewal?.('ok')
       log.info({ spiffeId: stored.spiffeId, notAfter: isoTime(this.#held!.notAfter) }, 'certificate signed')
-      this.#schedule(this.#renewInMs())
+      this.#schedule(this.#renewInMs(this.#options.clock.wall()))
     } catch (error) {
       this.#failures++
       onRenewal?.('failed')

@@ -134,9 +134,15 @@ export class Registration implements Closable {
   }
 }
 
+interface Answered {
+  readonly statusCode: number
+  readonly response: { readonly body?: unknown }
+}
+
 /** Consul answers 404 (newer) or 500 with these words (older). */
 function isUnknownCheck(error: unknown): boolean {
-  if (!(error instanceof Error)) return false
-  const status = 'statusCode' in error ? error.statusCode : undefined
-  return status === 404 || /unknown check|does not have associated TTL|CheckID .* (not|does)/i.test(error.message)
+  if (!(error instanceof Error) || !('response' in error)) return false
+  const { statusCode, response } = error as Error & Answered
+  const words = `${error.message} ${String(response.body ?? '')}`
+  return statusCode === 404 || /unknown check|does not have associated TTL/i.test(words)
 }

@@ -131,8 +131,9 @@ class LiveStream {
   readonly #onEnd: (why: FairleadError | undefined) => void
   #silence: Timer
   #ended = false
-  /** Snapshots are applied one after the other. */
-  #applying: Promise<void> = Promise.resolve()
+  /** One is applied at a time; of those that come meanwhile only the newest waits. */
+  #applying = false
+  #next: { readonly snapshot: unknown } | undefined
   answered = false
 
   constructor(call: ClientRequest, options: StreamOptions, onEnd: (why: FairleadError | undefined) => void) {
@@ -180,9 +181,20 @@ class LiveStream {
     if (message.t === 'ping') this.#send({ t: 'pong' })
     else if (message.t === 'goaway') this.end(undefined)
     else if (message.t === 'snapshot') {
-      this.#applying = this.#applying.then(() => this.#apply(message.snapshot))
+      this.#next = { snapshot: message.snapshot }
+      if (!this.#applying) void this.#applyAll()
     }
     // Other kinds come from a newer control plane; they are not for us.
+  }
+
+  async #applyAll(): Promise<void> {
+    this.#applying = true
+    while (this.#next && !this.#ended) {
+      const { snapshot } = this.#next
+      this.#next = undefined
+      await this.#apply(snapshot)
+    }
+    this.#applying = false
   }
 
   async #apply(snapshot: unknown): Promise<void> {

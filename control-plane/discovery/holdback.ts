@@ -1,6 +1,6 @@
 // holdback.ts — when instances vanish, is it them or is it the registry?
 //
-// Owns: what was published, per service. The rule (DESIGN.md §7): for 2 × TTL after our own start, and for 2 × TTL
+// Owns: what was published, per service. The rule (DESIGN.md §7): for 2 × TTL after our own restart, and for 2 × TTL
 // after most of a service vanished at once, nothing is taken away. A sidecar that still stands refuses or fails and is
 // passed over by the data path; an instance taken away by mistake is an outage.
 // An instance that says itself that it is not ready is believed at once: only silence is doubted.
@@ -25,7 +25,8 @@ export class Holdback {
   readonly #startHoldUntil: MonotonicMs
 
   constructor(known: readonly Instance[], now: MonotonicMs) {
-    this.#startHoldUntil = (now + HOLD_MS) as MonotonicMs
+    // A first start has nothing to lose; a restart knows what it published before.
+    this.#startHoldUntil = (known.length === 0 ? now : now + HOLD_MS) as MonotonicMs
     for (const [service, instances] of byService(known)) this.#published.set(service, instances)
   }
 

@@ -38,6 +38,12 @@ test('holdback: takes nothing away for 2 × TTL when the control plane has just 
   expect(holdback.next(up('c'), at(HOLD_MS - 1)).again).toBe(HOLD_MS)
 })
 
+test('holdback: takes one of three away at once when nothing was known at the start', () => {
+  const holdback = new Holdback([], at(0))
+  holdback.next(up('a', 'b', 'c'), at(1))
+  expect(passing(holdback, up('a', 'b'), 2)).toEqual(['a', 'b'])
+})
+
 test('holdback: takes away who did not come back when 2 × TTL are over', () => {
   const holdback = new Holdback([instance('a'), instance('b'), instance('c')], at(0))
   holdback.next(up('a', 'b'), at(10))

@@ -3,9 +3,10 @@
 // state → registry → authorities → discovery → reconcile → port for sidecars → operator API. Closed in reverse.
 
 import { join } from 'node:path'
+import type { DatabaseSync } from 'node:sqlite'
 import { writePrivateFile } from '../certs/private-file.ts'
 import { createSealer } from '../certs/seal.ts'
-import type { Clock } from '../kernel/clock.ts'
+import type { Clock, WallMs } from '../kernel/clock.ts'
 import type { Lifetime } from '../kernel/lifetime.ts'
 import type { Log } from '../kernel/log.ts'
 import type { Random } from '../kernel/random.ts'
@@ -13,13 +14,14 @@ import { openApiKey } from './api/api-key.ts'
 import { startApi } from './api/server.ts'
 import { readConfigFiles } from './config-files.ts'
 import { ConfigStore } from './config-store.ts'
-import { type Discovery, startDiscovery } from './discovery/discovery.ts'
+import type { MeshStatus } from './contract.ts'
+import { startDiscovery } from './discovery/discovery.ts'
 import { type Authorities, openAuthorities } from './identity/authorities.ts'
 import { JoinTokens } from './identity/join-tokens.ts'
-import { startOwnIdentity } from './identity/own-identity.ts'
+import { type OwnIdentity, startOwnIdentity } from './identity/own-identity.ts'
 import { Signer } from './identity/sign.ts'
 import { meshStatus } from './mesh-status.ts'
-import { createMetrics } from './metrics.ts'
+import { createMetrics, type Metrics } from './metrics.ts'
 import type { Options } from './options.ts'
 import { startReconciler } from './reconcile.ts'
 import { startRegistry } from './registry/server.ts'
@@ -48,26 +50,34 @@ export interface Ports {
 }
 
 export async function startControlPlane(options: Options, ambient: Ambient, life: Lifetime): Promise<Ports> {
-  const { clock, random, log } = ambient
+  const { clock, log } = ambient
   const { trustDomain } = options
-  const { sql } = life.own(openDatabase(options.state))
   const key = openApiKey(options.apiKeyFile)
-  const audit = new Audit(sql, clock)
-  const kept = new Kept(sql)
-  const issued = new Issued(sql, clock)
+  const state = openState(options, ambient, life)
   const registry = options.registry && life.own(await startRegistry({ listen: options.registry, ...ambient }))
-  const authorities = await openIdentity(options, ambient, sql, audit)
+  const authorities = await openIdentity(options, ambient, state)
+
   let wake = (): void => undefined // until there is a loop to wake
   const onChange = (): void => wake()
-  const config = new ConfigStore({ history: new ConfigHistory(sql, clock), audit, trustDomain, log, onChange })
+  const config = new ConfigStore({ ...state, trustDomain, log, onChange })
   applyConfigFlag(config, options.config, log)
-
+  const discovery = life.own(
+    startDiscovery({
+      consulUrl: options.consul ?? registry!.url,
+      known: state.kept.instances(),
+      onChange: (instances) => {
+        state.kept.saveInstances(instances)
+        onChange()
+      },
+      ...ambient,
+    }),
+  )
   const metrics = createMetrics({
     connected: () => sidecars.connected().length,
     instances: () => discovery.instances.length,
   })
   const sidecars = new Sidecars({
-    kept,
+    kept: state.kept,
     clock,
     log,
     isRegistered: (instance) => discovery.isRegistered(instance),
@@ -76,17 +86,6 @@ export async function startControlPlane(options: Options, ambient: Ambient, life
     onAcked: (latencyMs) => metrics.convergence.observe(latencyMs / 1000),
     onNacked: () => metrics.rejects.inc(),
   })
-  const discovery: Discovery = life.own(
-    startDiscovery({
-      consulUrl: options.consul ?? registry!.url,
-      known: kept.instances(),
-      onChange: (instances) => {
-        kept.saveInstances(instances)
-        onChange()
-      },
-      ...ambient,
-    }),
-  )
   const reconciler = life.own(
     startReconciler({
       sidecars,
@@ -99,70 +98,75 @@ export async function startControlPlane(options: Options, ambient: Ambient, life
   )
   wake = () => reconciler.wake()
 
-  const tokens = new JoinTokens({ trustDomain, keys: authorities.tokenKeys, clock })
-  const signer = new Signer({
-    sql,
-    authorities,
-    tokens,
-    issued,
-    audit,
-    clock,
-    random,
-    leafTtlMs: () => options.dangerShortTtlMs ?? config.config.mesh.leafTtlMs,
-    dangerShortTtl: options.dangerShortTtlMs !== undefined,
-    onIssued: () => metrics.issued.inc(),
-  })
-  const own = life.own(
-    await startOwnIdentity({
-      signer,
-      authorities,
-      trustDomain,
-      clock,
-      log,
-      onExpiry: (leafMs, issuerMs) => {
-        metrics.expiry.labels('leaf').set((clock.wall() + leafMs) / 1000)
-        metrics.expiry.labels('intermediate').set((clock.wall() + issuerMs) / 1000)
-      },
-    }),
-  )
-  const prune = clock.every(PRUNE_MS, () => issued.prune())
-  life.onClose(() => prune.cancel())
-
+  const { tokens, signer, own } = await startSigning({ options, ambient, life, state, authorities, config, metrics })
   const streamParts = { listen: options.stream, trustDomain, authorities, own, signer, sidecars }
   const stream = life.own(await startStreamServer({ ...streamParts, ...ambient }))
-  const api = life.own(
-    await startApi({
-      listen: options.api,
-      key,
-      metrics,
-      tokens,
-      config,
-      audit,
-      mesh: () =>
-        meshStatus({
-          trustDomain,
-          applied: config.applied,
-          sidecars: sidecars.all(),
-          instances: discovery.instances,
-        }),
-      notReady: () => (discovery.reachable ? [] : ['the registry does not answer']),
-      ...ambient,
-    }),
-  )
+  const mesh = (): MeshStatus =>
+    meshStatus({
+      trustDomain,
+      applied: config.applied,
+      sidecars: sidecars.all(),
+      instances: discovery.instances,
+    })
+  const notReady = (): string[] => (discovery.reachable ? [] : ['the registry does not answer'])
+  const apiParts = { listen: options.api, key, metrics, tokens, config, audit: state.audit, mesh, notReady }
+  const api = life.own(await startApi({ ...apiParts, ...ambient }))
   return { api: api.port, stream: stream.port, ...(registry ? { registry: registry.port } : {}) }
 }
 
-async function openIdentity(
-  options: Options,
-  ambient: Ambient,
-  sql: ReturnType<typeof openDatabase>['sql'],
-  audit: Audit,
-): Promise<Authorities> {
+interface State {
+  readonly sql: DatabaseSync
+  readonly audit: Audit
+  readonly kept: Kept
+  readonly issued: Issued
+  readonly history: ConfigHistory
+}
+
+function openState(options: Options, { clock }: Ambient, life: Lifetime): State {
+  const { sql } = life.own(openDatabase(options.state))
+  const issued = new Issued(sql, clock)
+  const prune = clock.every(PRUNE_MS, () => issued.prune())
+  life.onClose(() => prune.cancel())
+  return { sql, audit: new Audit(sql, clock), kept: new Kept(sql), issued, history: new ConfigHistory(sql, clock) }
+}
+
+async function openIdentity(options: Options, ambient: Ambient, { sql, audit }: State): Promise<Authorities> {
   const sealer = createSealer(Buffer.from(openSecretFile(options.sealSecretFile)), ambient.random)
   const { trustDomain } = options
   const authorities = await openAuthorities({ sql, audit, sealer, trustDomain, ...ambient })
   await writePrivateFile(join(options.state, TRUST_BUNDLE_FILE), authorities.bundlePem.join(''))
   return authorities
+}
+
+interface SigningParts {
+  readonly options: Options
+  readonly ambient: Ambient
+  readonly life: Lifetime
+  readonly state: State
+  readonly authorities: Authorities
+  readonly config: ConfigStore
+  readonly metrics: Metrics
+}
+
+async function startSigning(parts: SigningParts): Promise<{ tokens: JoinTokens; signer: Signer; own: OwnIdentity }> {
+  const { options, ambient, life, state, authorities, config, metrics } = parts
+  const { trustDomain, dangerShortTtlMs } = options
+  const tokens = new JoinTokens({ trustDomain, keys: authorities.tokenKeys, clock: ambient.clock })
+  const signer = new Signer({
+    ...ambient,
+    ...state,
+    authorities,
+    tokens,
+    leafTtlMs: () => dangerShortTtlMs ?? config.config.mesh.leafTtlMs,
+    dangerShortTtl: dangerShortTtlMs !== undefined,
+    onIssued: () => metrics.issued.inc(),
+  })
+  const onEnds = (leaf: WallMs, intermediate: WallMs): void => {
+    metrics.expiry.labels('leaf').set(leaf / 1000)
+    metrics.expiry.labels('intermediate').set(intermediate / 1000)
+  }
+  const own = life.own(await startOwnIdentity({ signer, authorities, trustDomain, onEnds, ...ambient }))
+  return { tokens, signer, own }
 }
 
 /** `--config` wins at start when it differs from what the state holds; the log says which one runs. */

@@ -6,7 +6,7 @@
 import { createPublicKey } from 'node:crypto'
 import { generateKey, keyToPem } from '../../certs/keys.ts'
 import { spiffeIdOf } from '../../certs/spiffe.ts'
-import type { Clock, Timer } from '../../kernel/clock.ts'
+import type { Clock, Timer, WallMs } from '../../kernel/clock.ts'
 import type { Closable } from '../../kernel/lifetime.ts'
 import type { Log } from '../../kernel/log.ts'
 import type { Authorities } from './authorities.ts'
@@ -28,7 +28,8 @@ export interface OwnIdentityOptions {
   readonly trustDomain: string
   readonly clock: Clock
   readonly log: Log
-  onExpiry(leafEndsInMs: number, issuerEndsInMs: number): void
+  /** Ends of the own leaf and of the intermediate, after each renewal. */
+  onEnds(leaf: WallMs, intermediate: WallMs): void
 }
 
 const RETRY_MS = 30_000
@@ -69,7 +70,6 @@ async function issue(options: OwnIdentityOptions): Promise<{ credentials: Creden
   if (await authorities.renewIfDue()) log.info('new intermediate')
   const key = keyToPem(await generateKey())
   const leaf = await signer.issue(createPublicKey(key), spiffeIdOf(trustDomain, 'fairlead', 'control-plane'), 'self')
-  const lifeMs = leaf.notAfter - clock.wall()
-  options.onExpiry(lifeMs, authorities.issuer.notAfter - clock.wall())
-  return { credentials: { key, cert: leaf.chainPem }, lifeMs }
+  options.onEnds(leaf.notAfter, authorities.issuer.notAfter)
+  return { credentials: { key, cert: leaf.chainPem }, lifeMs: leaf.notAfter - clock.wall() }
 }

@@ -9,11 +9,12 @@ import { QUOTE_UNITS_MAX, type Quote } from '../../kernel/local-surface.ts'
 import type { Log } from '../../kernel/log.ts'
 import type { Random } from '../../kernel/random.ts'
 import { DISPATCH_PATH } from '../../workers/contract.ts'
-import type { Assignment, Leader, LeasedAttempt, ReadyJob } from '../leader/port.ts'
+import type { Leader, LeasedAttempt, ReadyJob } from '../leader/port.ts'
 import { Allotment, countUnits, QUOTE_MARGIN_MS, type Unit } from './allotment.ts'
+import { assignment, type Draft, findPlace, type Lane, orphans, reservation } from './draft.ts'
 import type { DispatchMetrics } from './metrics.ts'
-import { freeSlots, isLive, place } from './placement.ts'
-import { learn, planBatch, type Shares } from './plan.ts'
+import { freeSlots, isLive } from './placement.ts'
+import { learn, planBatch } from './plan.ts'
 import type { Sessions, WorkerSession } from './sessions.ts'
 import { meshAuthority, type Sidecar } from './sidecar.ts'
 
@@ -44,36 +45,6 @@ export interface Launch {
   readonly attempt: LeasedAttempt
   readonly session: WorkerSession
   readonly quote: string
-}
-
-/** What is remembered of one service between batches. */
-interface Lane {
-  readonly authority: string
-  readonly allotment: Allotment
-  shares: Shares
-  /** No batch before this point. */
-  notBefore: MonotonicMs
-  /** Only a stall ends when a slot becomes free; a failing sidecar does not. */
-  stalled: boolean
-  failures: number
-}
-
-interface Placed {
-  readonly job: ReadyJob
-  readonly session: WorkerSession
-  readonly unit: Unit
-}
-
-/** One batch while it is put together. */
-interface Draft {
-  readonly lane: Lane
-  readonly workers: readonly WorkerSession[]
-  readonly placed: Placed[]
-  waiting: ReadyJob[]
-  /** Of those that wait: how many go back with a delay. */
-  delayed: { readonly count: number; readonly delayMs: number }[]
-  kept: number
-  readonly unused: Unit[]
 }
 
 export class Pump {
@@ -339,37 +310,4 @@ export class Pump {
   #requeueMs(): number {
     return Math.round(this.#parts.random.between(REQUEUE_MIN_MS, REQUEUE_MAX_MS))
   }
-}
-
-/** The first waiting job that an instance of this version can take, and that instance; reserves its slot. */
-function findPlace(draft: Draft, version: string): { job: ReadyJob; session: WorkerSession } | undefined {
-  const tried = new Set<string>()
-  for (let i = 0; i < draft.waiting.length; i++) {
-    const job = draft.waiting[i]!
-    if (tried.has(job.type)) continue
-    tried.add(job.type)
-    const session = place(draft.workers, version, job.type)
-    if (!session) continue
-    draft.waiting.splice(i, 1)
-    session.attempts.add(reservation(job))
-    return { job, session }
-  }
-  return undefined
-}
-
-const reservation = (job: ReadyJob): string => `lease/${job.id}`
-
-const assignment = ({ job, session, unit }: Placed): Assignment => ({
-  job,
-  instance: session.row.instance,
-  session: session.row.session,
-  backend: unit.backend,
-  version: session.row.version,
-})
-
-/** Units kept for a version that has no instance left: the mesh keeps that debt, not we. */
-function orphans(allotment: Allotment, workers: readonly WorkerSession[]): Unit[] {
-  return allotment
-    .backends()
-    .flatMap(({ backend, version, units }) => (isLive(workers, version) ? [] : allotment.draw(backend, units)))
 }

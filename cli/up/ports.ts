@@ -6,7 +6,6 @@
 import { createServer } from 'node:net'
 import { FairleadError } from '../../kernel/errors.ts'
 import type { Random } from '../../kernel/random.ts'
-import { portHolder } from './port-holder.ts'
 
 export const WELL_KNOWN = { controlApi: 7400, controlStream: 7401, registry: 7402, jobs: 7410, proxy: 15_001 } as const
 export type WellKnown = keyof typeof WELL_KNOWN
@@ -30,27 +29,32 @@ export interface PortOptions {
   readonly random: Random
   /** Tells about a well-known port that was taken. */
   readonly onTaken: (message: string) => void
-  readonly isFree?: (port: number) => Promise<boolean>
+  /** May this port be had, and is it ours from now on? */
+  readonly claim: (port: number) => Promise<boolean>
+  /** Who has a port that could not be claimed. */
+  readonly holder: (port: number) => string | undefined
 }
 
 export function assignPorts(options: PortOptions): Ports {
-  const { base, isFree = canListen } = options
+  const { base, claim } = options
   const span = base === undefined ? OTHERS_TO - OTHERS_FROM : RANDOM_TO - RANDOM_FROM
   const from = base === undefined ? OTHERS_FROM : base === 0 ? RANDOM_FROM + options.random.int(span / 2) : base
   let next = from
   const other = async (): Promise<number> => {
     for (let tries = 0; tries < Math.min(span, TRIES_MAX) && next <= 65_535; tries++) {
       const port = next++
-      if (await isFree(port)) return port
+      if (await claim(port)) return port
     }
     throw new FairleadError('PORT_IN_USE', `No free port from ${from} on.`)
   }
   const wellKnown = async (name: WellKnown): Promise<number> => {
     if (base !== undefined) return await other()
     const wanted = WELL_KNOWN[name]
-    if (await isFree(wanted)) return wanted
+    if (await claim(wanted)) return wanted
     const port = await other()
-    options.onTaken(`Port ${wanted} is in use by ${portHolder(wanted) ?? 'another process'}; ${name} takes ${port}.`)
+    options.onTaken(
+      `Port ${wanted} is in use by ${options.holder(wanted) ?? 'another process'}; ${name} takes ${port}.`,
+    )
     return port
   }
   return { wellKnown, other }

@@ -4,6 +4,7 @@ import { existsSync, readFileSync } from 'node:fs'
 import { FairleadError } from '../../kernel/errors.ts'
 import { parseJson, parseWith, z } from '../../kernel/parse.ts'
 import { StatusSchema } from '../contract.ts'
+import { isAlive } from './alive.ts'
 import { writeAtomic } from './data-dir.ts'
 
 const UpStateSchema = StatusSchema.extend({
@@ -20,18 +21,9 @@ export function writeState(file: string, state: UpState): void {
 }
 
 /** @throws UNREACHABLE when nothing runs there. */
-export function readState(file: string, isAlive: (pid: number) => boolean = alive): UpState {
+export function readState(file: string, alive: (pid: number) => boolean = isAlive): UpState {
   if (!existsSync(file)) throw new FairleadError('UNREACHABLE', `No Fairlead runs here: there is no ${file}.`)
   const state = parseWith(UpStateSchema, parseJson(readFileSync(file, 'utf8'), file), file)
-  if (isAlive(state.supervisor)) return state
+  if (alive(state.supervisor)) return state
   throw new FairleadError('UNREACHABLE', `Fairlead does not run any more (process ${state.supervisor} is gone).`)
-}
-
-function alive(pid: number): boolean {
-  try {
-    process.kill(pid, 0)
-    return true
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === 'EPERM'
-  }
 }

@@ -20,8 +20,10 @@ import { childEnvironment } from './environment.ts'
 import { Fleet } from './fleet.ts'
 import { type Interrupts, watchInterrupts } from './interrupts.ts'
 import { type Plan, planProcesses, ROOT } from './plan.ts'
-import { assignPorts } from './ports.ts'
+import { portHolder } from './port-holder.ts'
+import { assignPorts, canListen } from './ports.ts'
 import { waitUntilReady } from './ready.ts'
+import { openReservations } from './reservations.ts'
 import { writeState } from './state-file.ts'
 
 /** By the name that a user in the repository would give it: it appears in problems. */
@@ -85,6 +87,7 @@ class Session {
   readonly #parts: UpParts
   readonly #data: DataDir
   readonly #clients: ApiClient[] = []
+  readonly #reservations = openReservations()
   #plan: Plan | undefined
   #leaving: Promise<void> | undefined
 
@@ -126,6 +129,7 @@ class Session {
     this.#note('Stopping: workers, scheduler, sidecars, control plane …')
     await this.fleet.close()
     await Promise.all(this.#clients.map((client) => client.close()))
+    this.#reservations.close()
     rmSync(this.#data.paths.state, { force: true })
     this.#note('Stopped; no process is left.')
   }
@@ -136,7 +140,13 @@ class Session {
     const compileCache = join(ROOT, 'node_modules', '.cache', 'fairlead')
     this.#plan = await planProcesses({
       paths: this.#data.paths,
-      ports: assignPorts({ base: this.#options.portBase, random, onTaken: (message) => this.#tell(message) }),
+      ports: assignPorts({
+        base: this.#options.portBase,
+        random,
+        onTaken: (message) => this.#tell(message),
+        holder: (port) => portHolder(port) ?? this.#reservations.holder(port),
+        claim: async (port) => this.#reservations.take(port) && (await canListen(port)),
+      }),
       env: childEnvironment(env, { consulAsked: consul !== undefined, compileCache }),
       fairleadVersion,
       demo: this.#options.demo,

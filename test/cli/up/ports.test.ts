@@ -1,9 +1,14 @@
 // Ports: well-known ones first, the holder named, nothing handed out twice.
 
+import { spawnSync } from 'node:child_process'
+import { chmodSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { describe, expect, onTestFinished, test } from 'vitest'
 import { listeningInodes, portHolder } from '../../../cli/up/port-holder.ts'
 import { assignPorts, canListen, WELL_KNOWN } from '../../../cli/up/ports.ts'
+import { openReservations } from '../../../cli/up/reservations.ts'
 import { seededRandom } from '../../../kernel/random.ts'
 
 function setup(options: { base?: number; taken?: number[] } = {}) {
@@ -13,7 +18,8 @@ function setup(options: { base?: number; taken?: number[] } = {}) {
     base: options.base,
     random: seededRandom(1),
     onTaken: (message) => told.push(message),
-    isFree: async (port) => !taken.has(port),
+    claim: async (port) => !taken.has(port),
+    holder: () => 'nginx (process 7)',
   })
   return { ports, told }
 }
@@ -37,7 +43,7 @@ describe('ports', () => {
   test('well-known: is replaced and said when it is in use', async () => {
     const { ports, told } = setup({ taken: [WELL_KNOWN.jobs, 15_010] })
     expect(await ports.wellKnown('jobs')).toBe(15_011)
-    expect(told).toEqual([expect.stringMatching(/^Port 7410 is in use by .*; jobs takes 15011\.$/)])
+    expect(told).toEqual([expect.stringMatching(/^Port 7410 is in use by nginx \(process 7\); jobs takes 15011\.$/)])
   })
 
   test('others: are never given twice, and skip what is in use', async () => {
@@ -64,13 +70,49 @@ describe('ports', () => {
       base: 65_000,
       random: seededRandom(1),
       onTaken: () => undefined,
-      isFree: async () => false,
+      claim: async () => false,
+      holder: () => undefined,
     })
     await expect(ports.other()).rejects.toMatchObject({ code: 'PORT_IN_USE' })
   })
 
   test('canListen: is false exactly while somebody listens', async () => {
     expect(await canListen(await listen())).toBe(false)
+  })
+})
+
+describe('reservations', () => {
+  function setup() {
+    const dir = mkdtempSync(join(tmpdir(), 'fairlead-ports-'))
+    onTestFinished(() => rmSync(dir, { recursive: true, force: true }))
+    return dir
+  }
+  test('port: is given to one living owner at a time', () => {
+    const dir = setup()
+    const mine = openReservations(dir, process.pid)
+    const other = openReservations(dir, process.ppid)
+    expect([mine.take(7410), other.take(7410), other.take(7411), mine.take(7411)]).toEqual([true, false, true, false])
+    expect(other.holder(7410)).toContain(String(process.pid))
+    mine.close()
+    expect(other.take(7410)).toBe(true)
+  })
+  test('port: is taken over when its owner is gone', () => {
+    const dir = setup()
+    const gone = spawnSync(process.execPath, ['-e', '']).pid
+    openReservations(dir, gone).take(7410)
+    expect(openReservations(dir, process.pid).take(7410)).toBe(true)
+  })
+  test.each(['', 'x', '-1', '0'])('port: is taken over when its file says %j', (text) => {
+    const dir = setup()
+    writeFileSync(join(dir, '7410'), text)
+    expect(openReservations(dir, process.pid).take(7410)).toBe(true)
+  })
+  test('folder: that others may write to is not trusted, and stops nobody', () => {
+    const dir = setup()
+    chmodSync(dir, 0o777)
+    const mine = openReservations(dir, process.pid)
+    expect([mine.take(7410), openReservations(dir, process.ppid).take(7410)]).toEqual([true, true])
+    expect(readdirSync(dir)).toEqual([])
   })
 })
 

@@ -1,7 +1,7 @@
 // options.ts — the flags of the scheduler. Secrets come as files only.
 
 import { parseArgs } from 'node:util'
-import { parseAuthority } from '../kernel/authority.ts'
+import { type Authority, parseAuthority } from '../kernel/authority.ts'
 import { FairleadError } from '../kernel/errors.ts'
 
 export interface Options {
@@ -46,7 +46,7 @@ function needed(flags: Flags, name: keyof Flags): string {
 /** `HOST:PORT` on loopback: callers from other machines come through the mesh. Port 0 = any free one. */
 function parseListen(text: string): { host: string; port: number } {
   const zero = text.endsWith(':0')
-  const authority = parseAuthority(zero ? text.slice(0, -2) : text)
+  const authority = authorityOf(zero ? text.slice(0, -2) : text)
   const port = zero ? 0 : authority.port
   if (port === undefined) throw bad(`--listen ${text}: expected HOST:PORT.`)
   if (authority.kind === 'outside') {
@@ -54,6 +54,14 @@ function parseListen(text: string): { host: string; port: number } {
     if (host === 'localhost' || host === '::1' || (address === 'ipv4' && host.startsWith('127.'))) return { host, port }
   }
   throw bad(`--listen ${text}: only loopback addresses are served here; others call through the mesh.`)
+}
+
+function authorityOf(text: string): Authority {
+  try {
+    return parseAuthority(text)
+  } catch (cause) {
+    throw new FairleadError('INVALID_INPUT', `--listen ${text}: expected HOST:PORT.`, { cause })
+  }
 }
 
 function parseSidecar(text: string): string {

@@ -4,7 +4,7 @@
 // /healthz, /readyz and /metrics need no key. The worker session endpoints need none either: they need the identity
 // that the own sidecar vouches for (x-forwarded-client-cert); what it must say, scheduler/dispatch decides.
 
-import { createHash, timingSafeEqual } from 'node:crypto'
+import { hash, timingSafeEqual } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import type { FastifyRequest } from 'fastify'
 import { DEFAULT_NAMESPACE, parseAuthority } from '../../kernel/authority.ts'
@@ -73,4 +73,4 @@ export function isOwnHost(host: string | undefined): boolean {
   }
 }
 
-const digest = (text: string): Buffer => createHash('sha256').update(text).digest()
+const digest = (text: string): Buffer => hash('sha256', text, 'buffer')

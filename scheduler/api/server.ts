@@ -12,6 +12,7 @@ import { LIMITS } from '../contract.ts'
 import { addEventRoutes } from './events.ts'
 import { type ApiKey, guard } from './guard.ts'
 import { addJobRoutes, type JobParts } from './job-routes.ts'
+import { pooled } from './random-pool.ts'
 import { refuse } from './refusal.ts'
 import { addSubmitRoutes, type SubmitParts } from './submit-routes.ts'
 
@@ -34,7 +35,8 @@ export interface Api extends Closable {
 
 /** Resolves when the port is open. @throws FairleadError PORT_IN_USE */
 export async function startApi(options: ApiOptions): Promise<Api> {
-  const { clock, random, log, host, port } = options
+  const { clock, log, host, port } = options
+  const random = pooled(options.random)
   const app = fastify({
     logger: false,
     bodyLimit: LIMITS.bodyBytesMax,
@@ -57,7 +59,7 @@ export async function startApi(options: ApiOptions): Promise<Api> {
     return refuse(log, error, request, reply)
   })
   addOwnRoutes(app, options.registry)
-  addSubmitRoutes(app, options)
+  addSubmitRoutes(app, { ...options, random })
   addJobRoutes(app, options)
   const closeEvents = addEventRoutes(app, options)
   options.routes(app)

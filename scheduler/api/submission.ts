@@ -33,6 +33,7 @@ function newJob(job: Submit, by: Submitter): NewJob {
     row: {
       id: uuidv7(by.now, by.random),
       tenant: by.tenant,
+      seq: 0,
       type: job.type,
       queue: job.queue,
       class: classOf(priority),

@@ -22,9 +22,13 @@ export class Bodies {
     const stored = { ...body, labels: job.labels, traceparent: job.traceparent }
     this.#cache.set(job.id, stored)
     this.#bytes += sizeOf(stored)
+    if (this.#bytes > this.#bytesMax) this.#evict()
+  }
+
+  #evict(): void {
     for (const id of this.#cache.keys()) {
-      if (this.#bytes <= this.#bytesMax) break
       this.drop(id)
+      if (this.#bytes <= this.#bytesMax) return
     }
   }
 

@@ -6,9 +6,9 @@ import type { JobState } from '../states.ts'
 import type { JobBody, JobRow } from '../store/contract.ts'
 import type { Leader } from './port.ts'
 
-/** A job as the API parsed it; the leader assigns `seq`. */
+/** A job as the API parsed it; the leader sets `seq` (in place: a copy of the row costs as much as its insert). */
 export interface NewJob {
-  readonly row: Omit<JobRow, 'seq'>
+  readonly row: Omit<JobRow, 'seq'> & { seq: number }
   readonly body: JobBody
   /** Of the whole request, for the idempotency key; '' without one. */
   readonly requestHash: string

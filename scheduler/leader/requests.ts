@@ -2,7 +2,7 @@
 
 import { FairleadError } from '../../kernel/errors.ts'
 import { type JobState, next } from '../states.ts'
-import type { Change, ChangeResult, JobRow } from '../store/contract.ts'
+import type { Change, ChangeResult } from '../store/contract.ts'
 import { type Core, notFound, refused } from './core.ts'
 import { type Entry, entryOf } from './entry.ts'
 import type { NewJob, Submitted } from './job-leader.ts'
@@ -28,15 +28,15 @@ export class Requests {
     try {
       // Inserts can be refused only for their idempotency key.
       const guarded = atomic && jobs.some((job) => job.row.idempotencyKey !== null)
-      const rows = jobs.map((job): JobRow => ({ ...job.row, seq: ++this.#seq }))
-      const inserts = rows.map(
-        (job, i): Change => ({ t: 'insert', job, body: jobs[i]!.body, requestHash: jobs[i]!.requestHash }),
-      )
+      const inserts = jobs.map(({ row, body, requestHash }): Change => {
+        row.seq = ++this.#seq
+        return { t: 'insert', job: row, body, requestHash }
+      })
       const results = await this.#core.store.commit(
-        guarded ? [{ t: 'atomic', count: rows.length }, ...inserts] : inserts,
+        guarded ? [{ t: 'atomic', count: jobs.length }, ...inserts] : inserts,
       )
       const own = guarded ? results.slice(1) : results
-      return rows.map((row, i) => this.#submitted(row, jobs[i]!, own[i]!))
+      return jobs.map((job, i) => this.#submitted(job, own[i]!))
     } finally {
       this.#submitting -= jobs.length
     }
@@ -53,11 +53,11 @@ export class Requests {
     this.#submitting += jobs
   }
 
-  #submitted(row: JobRow, job: NewJob, result: ChangeResult): Submitted {
+  #submitted({ row, body }: NewJob, result: ChangeResult): Submitted {
     if (!result.ok) return { ok: false, error: refused(result.code) }
     if (result.existing) return { ok: true, id: result.existing.id, created: false, state: result.existing.state }
     const entry = entryOf(row)
-    this.#core.bodies.keep(row, job.body)
+    this.#core.bodies.keep(row, body)
     this.#core.floor.add(entry)
     this.#core.o.metrics.submitted(row.tenant, row.type)
     this.#core.changed(entry)

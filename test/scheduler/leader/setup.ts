@@ -87,7 +87,7 @@ export function newJob(bench: Bench, over: Partial<JobRow> = {}, body: JobBody =
   const now = bench.clock.wall()
   const runAt = over.runAt ?? now
   const state = runAt > now ? 'deferred' : 'ready'
-  const { seq: _, ...row } = jobRow({ id: `j${++ids}`, createdAt: now, runAt, state, ...over })
+  const row = jobRow({ id: `j${++ids}`, createdAt: now, runAt, state, ...over })
   return { row, body, requestHash }
 }
 

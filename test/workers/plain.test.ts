@@ -50,13 +50,19 @@ async function serve(listener: RequestListener): Promise<number> {
 
 async function startPython(): Promise<number> {
   const child: ChildProcess = spawn(python!, [join(import.meta.dirname, 'plain_worker.py')], {
-    stdio: ['ignore', 'pipe', 'ignore'],
+    stdio: ['ignore', 'pipe', 'pipe'],
   })
   onTestFinished(async () => {
     child.kill('SIGKILL')
     if (child.exitCode === null && child.signalCode === null) await once(child, 'exit')
   })
-  const [line] = (await once(child.stdout!, 'data')) as [Buffer]
+  let trouble = ''
+  child.stderr!.on('data', (chunk: Buffer) => {
+    trouble += chunk
+  })
+  const died = once(child, 'exit').then(() => Promise.reject(new Error(`the Python worker ended: ${trouble}`)))
+  const [line] = (await Promise.race([once(child.stdout!, 'data'), died])) as [Buffer]
+  died.catch(() => undefined) // later it ends because we kill it
   return Number(line.toString())
 }
 

@@ -2,6 +2,8 @@
 import json
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+BUSY = iter([429, 200])
+
 
 class Worker(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
@@ -10,10 +12,10 @@ class Worker(BaseHTTPRequestHandler):
         payload = json.loads(self.rfile.read(int(self.headers["content-length"])))
         if self.path == "/jobs/sum":
             self.answer(200, {"sum": sum(payload), "job": self.headers["fairlead-job"]})
-        elif self.path == "/jobs/busy" and (self.server.calls := self.server.calls + 1) > 1:
-            self.answer(200, "done")
+        elif self.path == "/jobs/busy":
+            self.answer(next(BUSY), "told")
         else:
-            self.answer(429 if self.path == "/jobs/busy" else 422, {"error": "not this one, not now"})
+            self.answer(422, {"error": "this payload can never work"})
 
     def answer(self, status, value):
         data = json.dumps(value).encode()
@@ -25,6 +27,5 @@ class Worker(BaseHTTPRequestHandler):
 
 
 server = ThreadingHTTPServer(("127.0.0.1", 0), Worker)
-server.calls = 0
 print(server.server_port, flush=True)
 server.serve_forever()

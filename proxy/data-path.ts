@@ -45,7 +45,7 @@ export interface DataPathOptions extends Surroundings {
   readonly dangerPlainText: boolean
 }
 
-/** Time that requests in flight get when the process closes. */
+/** Time that requests in flight get when the process closes, over both listeners. */
 const DRAIN_MS = 10_000
 const QUOTE_SWEEP_MS = 1000
 
@@ -57,6 +57,7 @@ export class DataPath {
   #outbound: Outbound | undefined
   #inbound: Inbound | undefined
   #draining = false
+  #drainUntil: number | undefined
   #onDrain: () => void = () => undefined
 
   constructor(options: DataPathOptions) {
@@ -206,11 +207,13 @@ export class DataPath {
     this.#inbound?.drain().catch((error: unknown) => this.#options.log.error({ error }, 'drain failed'))
   }
 
-  /** Finishes what is in flight, at most DRAIN_MS, then breaks it. */
+  /** Finishes what is in flight within DRAIN_MS of the first call, then breaks it. */
   async #closeListener(listener: Outbound | Inbound): Promise<void> {
+    const { clock } = this.#options
     this.#draining = true
+    this.#drainUntil ??= clock.now() + DRAIN_MS
     const control = new AbortController()
-    const limit = this.#options.clock.sleep(DRAIN_MS, control.signal).catch(() => undefined)
+    const limit = clock.sleep(Math.max(0, this.#drainUntil - clock.now()), control.signal).catch(() => undefined)
     await Promise.race([listener.drain(), limit])
     control.abort()
     await listener.close()

@@ -54,6 +54,7 @@ export class SidecarIdentity implements IdentitySource, Closable {
   #pinned: readonly Uint8Array[] = []
   #timer: Timer | undefined
   #failures = 0
+  #saving: Promise<void> = Promise.resolve()
   #closed = false
 
   constructor(options: IdentityOptions) {
@@ -92,16 +93,17 @@ export class SidecarIdentity implements IdentitySource, Closable {
 
   /** Roots that a snapshot brought (root rotation); kept with the identity. */
   async updateBundle(roots: readonly string[]): Promise<void> {
-    const held = this.#held
-    if (!held || roots.length === 0) return
+    if (roots.length === 0) return
     const bundlePem = certificatesToPem(roots.flatMap((pem) => parseCertificates(pem, 'Trust bundle of the snapshot')))
-    if (bundlePem === certificatesToPem(held.identity.bundleDer)) return
+    const held = this.#held
+    if (!held || bundlePem === certificatesToPem(held.identity.bundleDer)) return
     await this.#swap({ ...held.stored, bundlePem })
   }
 
   async close(): Promise<void> {
     this.#closed = true
     this.#timer?.cancel()
+    await this.#saving
   }
 
   #valid(): Held | undefined {
@@ -203,10 +205,14 @@ export class SidecarIdentity implements IdentitySource, Closable {
     }
   }
 
-  async #swap(stored: StoredIdentity): Promise<void> {
-    await saveIdentity(this.#options.stateDir, stored)
+  /** In force at once; the disk follows, one write after the other, and its failure takes nothing away. */
+  #swap(stored: StoredIdentity): Promise<void> {
     this.#hold(stored)
     for (const listener of this.#listeners) listener()
+    this.#saving = this.#saving
+      .then(() => saveIdentity(this.#options.stateDir, stored))
+      .catch((error: unknown) => this.#options.log.error({ error }, 'the identity could not be kept on disk'))
+    return this.#saving
   }
 
   #hold(stored: StoredIdentity): void {

@@ -1,4 +1,4 @@
-import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect, onTestFinished, test } from 'vitest'
@@ -215,6 +215,13 @@ test('identity: never gives its token to a control plane of another CA', async (
   await identity.start()
   await until(() => outcomes.length > 0)
   expect(plane.signCalls).toEqual([])
+})
+
+test('identity: is in force although the disk does not take it', async () => {
+  const { dir, identity } = await setup()
+  mkdirSync(join(dir, 'identity.json', 'in-the-way'), { recursive: true })
+  await identity.start()
+  await until(() => identity.current())
 })
 
 test('identity: needs a trust bundle to start', async () => {

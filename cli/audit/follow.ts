@@ -47,7 +47,14 @@ export function progressLine(summary: Summary, done: number, total: number, perS
   const versions = Object.entries(summary.byVersion)
     .sort(([a], [b]) => (a < b ? -1 : 1))
     .map(([version, count]) => `${version} ${count.succeeded}`)
-  return [`${done}/${total}`, `${Math.round(perSecond)} jobs/s`, ...versions, `retries ${summary.retries}`].join('  ')
+  return [`${done}/${total}`, `${Math.round(perSecond)} jobs/s`, ...versions, `retries ${retriesOf(summary)}`].join(
+    '  ',
+  )
+}
+
+/** Attempts that ran beyond the first; one that was refused or never arrived did nothing. */
+function retriesOf({ retries, byOutcome }: Summary): number {
+  return Math.max(0, retries - (byOutcome.refused ?? 0) - (byOutcome.released ?? 0))
 }
 
 function startShow({ terminal, total, clock }: FollowOptions): (summary: Summary, done: number) => void {

@@ -1,6 +1,6 @@
 // report.ts — from outcomes to the report that is written (ReportSchema) and the one that is read. Pure.
 
-import type { Summary } from '../../scheduler/contract.ts'
+import type { Attempt, Summary } from '../../scheduler/contract.ts'
 import type { AuditResult, Report } from '../contract.ts'
 import { columnsOf, type Terminal } from '../terminal.ts'
 import type { Outcome } from './collect.ts'
@@ -17,19 +17,23 @@ export interface ReportInput {
 const LARGEST = 10
 const LISTED_MAX = 15
 
+/** `attempts` are those that ran: one that was refused or never arrived did nothing and cost nothing. */
 export function buildReport({ summary, outcomes, ...rest }: ReportInput): Report {
   const results = resultsOf(outcomes)
+  const byVersion = tallyVersions(outcomes)
+  const attempts = Object.values(byVersion).reduce((sum, version) => sum + version.attempts, 0)
+  const tried = Object.values(byVersion).reduce((sum, version) => sum + version.jobs, 0)
   return {
     schema: 1,
     run: rest.run,
     jobs: outcomes.length,
     succeeded: results.length,
     failed: outcomes.length - results.length,
-    lost: summary.byOutcome.lost ?? 0,
-    attempts: summary.attempts,
-    retries: summary.retries,
+    lost: outcomes.flatMap(ranAttempts).filter(({ outcome }) => outcome === 'lost').length,
+    attempts,
+    retries: attempts - tried,
     executions: rest.executions,
-    byVersion: { ...summary.byVersion },
+    byVersion,
     configuredWeights: { ...rest.configuredWeights },
     breakerOpened: rest.breakerOpened,
     submitToDoneMs: summary.submitToDoneMs ?? { p50: 0, p99: 0 },
@@ -38,6 +42,26 @@ export function buildReport({ summary, outcomes, ...rest }: ReportInput): Report
       return { name, version, path, licence, files, bytes, sha256 }
     }),
   }
+}
+
+function ranAttempts({ job }: Outcome): Attempt[] {
+  return (job.attemptLog ?? []).filter(({ outcome }) => outcome !== 'refused' && outcome !== 'released')
+}
+
+/** `jobs`: whose first attempt went there, which is what the split decided. */
+function tallyVersions(outcomes: readonly Outcome[]): Report['byVersion'] {
+  const versions: Report['byVersion'] = {}
+  for (const attempts of outcomes.map(ranAttempts)) {
+    for (const [index, { version, outcome }] of attempts.entries()) {
+      versions[version] ??= { jobs: 0, attempts: 0, succeeded: 0, failed: 0 }
+      const count = versions[version]
+      count.attempts++
+      if (index === 0) count.jobs++
+      if (outcome === 'succeeded') count.succeeded++
+      if (outcome === 'failed' || outcome === 'timedOut') count.failed++
+    }
+  }
+  return versions
 }
 
 export function showReport(report: Report, outcomes: readonly Outcome[], terminal: Terminal): void {

@@ -7,6 +7,7 @@
 import { HEX } from './http1/bytes.ts'
 import { refuse } from './http1/refusal.ts'
 
+const TWICE = /%25[0-9A-Fa-f]{2}/
 const UNRESERVED = /^[A-Za-z0-9._~-]$/
 
 /** @throws FairleadError BAD_REQUEST */
@@ -43,7 +44,10 @@ function decodeUnreserved(raw: string): string {
     text += raw.slice(from, at) + decodeOne(raw, at)
     from = at + 3
   }
-  return text + raw.slice(from)
+  text += raw.slice(from)
+  // After decoding, because `%25a%41` would hide it before.
+  if (TWICE.test(text)) refuse('a path that is encoded twice')
+  return text
 }
 
 function decodeOne(raw: string, at: number): string {
@@ -52,7 +56,6 @@ function decodeOne(raw: string, at: number): string {
   if (high > 15 || low > 15) refuse('an invalid percent sign in the path')
   const code = high * 16 + low
   if (code === 0x2f || code === 0x5c || code < 0x20 || code === 0x7f) refuse('an encoded slash, backslash or control')
-  if (code === 0x25 && hex(raw, at + 3) <= 15 && hex(raw, at + 4) <= 15) refuse('a path that is encoded twice')
   const char = String.fromCharCode(code)
   return UNRESERVED.test(char) ? char : `%${raw.slice(at + 1, at + 3).toUpperCase()}`
 }

@@ -307,7 +307,8 @@ class OutboundRequest extends Forwarding {
   #pickAndTry(backend: BackendEntry): void {
     this.exchange.backend = backend.backend.name
     this.#limits(backend)
-    const endpoint = backend.pick(this.#tried ?? NOTHING_TRIED)
+    // When every instance was tried, a repeat may go to one of them again.
+    const endpoint = backend.pick(this.#tried ?? NOTHING_TRIED) ?? (this.#tried && backend.pick(NOTHING_TRIED))
     if (endpoint === undefined) {
       throw new FairleadError('NO_HEALTHY_INSTANCE', `No instance of ${backend.backend.name} is ready.`)
     }

@@ -163,6 +163,7 @@ class RunningListener implements Listener, ServerConnectionOwner {
     })
     server.on('tlsClientError', (error: NodeJS.ErrnoException, socket) => {
       this.#refused(error.code ?? 'handshake', socket.remoteAddress, error.message)
+      socket.destroy() // Node reports a handshake that timed out, and leaves it open
     })
     server.on('secureConnection', (socket) => this.#secure(socket, source))
     this.#stop.push(

@@ -5,51 +5,24 @@
 
 import type { Clock } from '../kernel/clock.ts'
 import { Counter, Gauge, type Registry } from '../kernel/metrics.ts'
+import type { Backend } from '../mesh-config/snapshot.ts'
 import type { Exchange, Observer } from './exchange.ts'
-import type { LiveTable } from './policy/route-table.ts'
+import { ISTIO_LABELS, istioLabels, OTHER_LABELS, OWN_LABELS, ownLabels, type Party } from './request-labels.ts'
 import {
-  type Labels,
   MILLISECONDS_BUCKETS,
   RequestSeries,
   registerCounter,
   registerHistogram,
   SECONDS_BUCKETS,
 } from './request-series.ts'
+import { registerStateGauges, type StateParts } from './state-gauges.ts'
 
-export interface MetricsParts {
-  readonly registry: Registry
+export interface MetricsParts extends StateParts {
   readonly clock: Clock
   readonly self: () => { readonly service: string; readonly namespace: string; readonly version: string }
-  /** Own SPIFFE ID; '' without one. */
-  readonly spiffeId: () => string
-  /** End of the own certificate, milliseconds since 1970; undefined without one. */
-  readonly certificateEnds: () => number | undefined
-  readonly table: () => LiveTable | undefined
 }
 
-const ISTIO_LABELS = [
-  'reporter',
-  'source_workload',
-  'source_workload_namespace',
-  'source_principal',
-  'source_app',
-  'source_version',
-  'destination_workload',
-  'destination_workload_namespace',
-  'destination_principal',
-  'destination_app',
-  'destination_version',
-  'destination_service',
-  'destination_service_name',
-  'destination_service_namespace',
-  'request_protocol',
-  'response_code',
-  'response_flags',
-  'connection_security_policy',
-] as const
-const OWN_LABELS = ['direction', 'service', 'backend', 'version', 'code', 'flags'] as const
 const REASONS_MAX = 100
-const UNKNOWN = 'unknown'
 
 export class ProxyMetrics implements Observer {
   readonly #parts: MetricsParts
@@ -94,13 +67,13 @@ export class ProxyMetrics implements Observer {
     this.#series.observe(
       key,
       durationMs,
-      () => [this.#istioLabels(exchange), ownLabels(exchange)],
+      () => [istioLabels(exchange, this.#self(), this.#backendOf(exchange)), ownLabels(exchange)],
       () => OTHER_LABELS,
     )
     if (exchange.attempts > 1) this.#retries.inc({ backend }, exchange.attempts - 1)
   }
 
-  connection(direction: 'outbound' | 'inbound', change: 'opened' | 'closed' | 'refused', reason = UNKNOWN): void {
+  connection(direction: 'outbound' | 'inbound', change: 'opened' | 'closed' | 'refused', reason = 'unknown'): void {
     if (change === 'opened') this.#connections.inc({ direction })
     else if (change === 'closed') this.#connections.dec({ direction })
     else this.#refused.inc({ direction, reason: this.#bounded(reason) })
@@ -122,89 +95,20 @@ export class ProxyMetrics implements Observer {
     this.#snapshots.inc({ outcome })
   }
 
+  #self(): Party {
+    const { service, namespace, version } = this.#parts.self()
+    return { app: service, namespace, version, principal: this.#parts.spiffeId() }
+  }
+
+  #backendOf({ backend }: Exchange): Backend | undefined {
+    return this.#parts.table()?.backend(backend)?.backend
+  }
+
   #bounded(reason: string): string {
     if (this.#reasons.size < REASONS_MAX) this.#reasons.add(reason)
     return this.#reasons.has(reason) ? reason : 'other'
   }
-
-  #istioLabels(exchange: Exchange): Labels {
-    const self = this.#parts.self()
-    const outbound = exchange.direction === 'outbound'
-    const backend = outbound ? this.#parts.table()?.backend(exchange.backend)?.backend : undefined
-    const own = {
-      app: self.service,
-      namespace: self.namespace,
-      version: self.version,
-      principal: this.#parts.spiffeId(),
-    }
-    const peer = peerOf(exchange, backend)
-    const [source, destination] = outbound ? [own, peer] : [peer, own]
-    return {
-      reporter: outbound ? 'source' : 'destination',
-      source_workload: source.app,
-      source_workload_namespace: source.namespace,
-      source_principal: source.principal || UNKNOWN,
-      source_app: source.app,
-      source_version: source.version,
-      destination_workload: destination.app,
-      destination_workload_namespace: destination.namespace,
-      destination_principal: destination.principal || UNKNOWN,
-      destination_app: destination.app,
-      destination_version: destination.version,
-      destination_service: destination.app === UNKNOWN ? UNKNOWN : `${destination.app}.${destination.namespace}.mesh`,
-      destination_service_name: destination.app,
-      destination_service_namespace: destination.namespace,
-      request_protocol: 'http',
-      response_code: String(exchange.status),
-      response_flags: exchange.flag,
-      connection_security_policy: outbound ? UNKNOWN : exchange.principal ? 'mutual_tls' : 'none',
-    }
-  }
 }
-
-interface Party {
-  readonly app: string
-  readonly namespace: string
-  readonly version: string
-  readonly principal: string
-}
-
-const SERVICE_ID = /\/ns\/([^/]+)\/sa\/([^/]+)$/
-
-function peerOf(
-  exchange: Exchange,
-  backend: { service: string; namespace: string; identity: string } | undefined,
-): Party {
-  if (exchange.direction === 'outbound') {
-    return {
-      app: backend?.service ?? (exchange.service || UNKNOWN),
-      namespace: backend?.namespace ?? UNKNOWN,
-      version: exchange.version || UNKNOWN,
-      principal: backend?.identity ?? '',
-    }
-  }
-  const id = SERVICE_ID.exec(exchange.principal)
-  return {
-    app: id?.[2] ?? UNKNOWN,
-    namespace: id?.[1] ?? UNKNOWN,
-    version: UNKNOWN,
-    principal: exchange.principal,
-  }
-}
-
-const ownLabels = (exchange: Exchange): Labels => ({
-  direction: exchange.direction,
-  service: exchange.service,
-  backend: exchange.backend,
-  version: exchange.version,
-  code: String(exchange.status),
-  flags: exchange.flag,
-})
-
-const OTHER_LABELS: readonly Labels[] = [
-  Object.fromEntries(ISTIO_LABELS.map((name) => [name, 'other'])),
-  Object.fromEntries(OWN_LABELS.map((name) => [name, 'other'])),
-]
 
 function registerRequestMetrics(registry: Registry, series: RequestSeries): void {
   const istio = { labelNames: ISTIO_LABELS, set: 0 }
@@ -224,53 +128,5 @@ function registerRequestMetrics(registry: Registry, series: RequestSeries): void
     buckets: SECONDS_BUCKETS,
     perMs: 0.001,
     ...own,
-  })
-}
-
-const BREAKER_VALUES = { closed: 0, halfOpen: 1, open: 2 } as const
-
-/** Read from the table at a scrape; backends that left take their lines with them. */
-function registerStateGauges(parts: MetricsParts): void {
-  const gauge = (
-    name: string,
-    help: string,
-    labelNames: string[],
-    each: (set: (labels: Labels, value: number) => void) => void,
-  ): void => {
-    new Gauge({
-      name,
-      help,
-      labelNames,
-      registers: [parts.registry],
-      collect() {
-        this.reset()
-        each((labels, value) => this.set({ ...labels }, value))
-      },
-    })
-  }
-  const backends = () => [...(parts.table()?.backends ?? [])]
-  gauge('fairlead_breaker_state', '0 closed, 1 half-open, 2 open.', ['backend'], (set) => {
-    for (const { backend, breaker } of backends()) set({ backend: backend.name }, BREAKER_VALUES[breaker.state])
-  })
-  gauge('fairlead_active_requests', 'Requests under way to a backend.', ['backend'], (set) => {
-    for (const { backend, active } of backends()) set({ backend: backend.name }, active)
-  })
-  gauge('fairlead_endpoints', 'Endpoints of a backend.', ['backend', 'state'], (set) => {
-    for (const { backend, endpoints } of backends()) {
-      const ejected = endpoints.filter((endpoint) => endpoint.ejected).length
-      set({ backend: backend.name, state: 'ejected' }, ejected)
-      set({ backend: backend.name, state: 'serving' }, endpoints.length - ejected)
-    }
-  })
-  gauge('fairlead_retry_budget_refused', 'Retries refused by the budget since start.', ['backend'], (set) => {
-    for (const { backend, budget } of backends()) set({ backend: backend.name }, budget.refused)
-  })
-  gauge('fairlead_snapshot_info', 'The snapshot that is served.', ['version'], (set) => {
-    const version = parts.table()?.snapshot.version
-    if (version !== undefined) set({ version }, 1)
-  })
-  gauge('fairlead_certificate_not_after_seconds', 'End of the own certificate, Unix time.', ['spiffe_id'], (set) => {
-    const ends = parts.certificateEnds()
-    if (ends !== undefined) set({ spiffe_id: parts.spiffeId() }, ends / 1000)
   })
 }

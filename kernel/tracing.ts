@@ -72,7 +72,8 @@ export function childContext(parent: TraceContext): TraceContext {
   return { ...newTraceContext(parent.sampled), traceId: parent.traceId, state: parent.state }
 }
 
-const OFF: Tracing = {
+/** Exports nothing; contexts are still passed on. */
+export const TRACING_OFF: Tracing = {
   on: false,
   startSpan: (_name, start) => ({
     context: start.parent ?? newTraceContext(false),
@@ -92,7 +93,7 @@ export interface TracingOptions {
 
 export async function startTracing(options: TracingOptions): Promise<Tracing> {
   const endpoint = options.endpoint ?? process.env['OTEL_EXPORTER_OTLP_ENDPOINT']
-  if (!endpoint || process.env['OTEL_SDK_DISABLED'] === 'true') return OFF
+  if (!endpoint || process.env['OTEL_SDK_DISABLED'] === 'true') return TRACING_OFF
   const [api, sdkNode, sdkTrace, resources, exporter] = await Promise.all([
     import('@opentelemetry/api'),
     import('@opentelemetry/sdk-node'),

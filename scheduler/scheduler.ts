@@ -38,9 +38,13 @@ export async function startScheduler(
   const tracing = life.own(
     await startTracing({ serviceName: 'scheduler', serviceVersion: VERSION, instance: `scheduler-${process.pid}` }),
   )
-  const store = life.own(await startSqliteStore({ dir: options.state, onFatal, onCommit: (changes) => metrics.commit(changes) }))
+  const store = life.own(
+    await startSqliteStore({ dir: options.state, onFatal, onCommit: (changes) => metrics.commit(changes) }),
+  )
   const leader = life.own(await startLeader({ store, clock, random, log, metrics, onFatal }))
-  const dispatcher = life.own(await startDispatcher({ leader, sidecar: options.sidecar, clock, random, log, registry }))
+  const dispatcher = life.own(
+    await startDispatcher({ leader, sidecar: options.sidecar, clock, random, log, registry, tracing }),
+  )
   const api = life.own(
     await startApi({
       host: options.host,

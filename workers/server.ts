@@ -10,6 +10,7 @@ import { asFairleadError, FairleadError, toProblem } from '../kernel/errors.ts'
 import type { Log } from '../kernel/log.ts'
 import type { Registry } from '../kernel/metrics.ts'
 import { parseJson } from '../kernel/parse.ts'
+import { parseTraceparent } from '../kernel/tracing.ts'
 import { type AttemptTable, keyOf } from './attempts.ts'
 import {
   ACK_PATH,
@@ -95,7 +96,7 @@ async function answer(
 async function dispatch(parts: WorkerServerParts, request: IncomingMessage, response: ServerResponse): Promise<void> {
   const jobs = parseJobs(await bodyOf(request, 'application/x-ndjson', DISPATCH_BODY_BYTES_MAX))
   const stream = openStream(parts, response)
-  for (const job of jobs) {
+  for (const job of inTraceOf(request.headers['traceparent'], jobs)) {
     stream.expect(keyOf(job))
     const reason = refusalOf(parts, job) ?? parts.table.accept(job, stream)
     if (reason === undefined) continue
@@ -103,6 +104,14 @@ async function dispatch(parts: WorkerServerParts, request: IncomingMessage, resp
     stream.refuse(job, reason)
   }
   stream.complete()
+}
+
+/** Jobs of the request's own trace hang below its last hop, the others below their submission. */
+function inTraceOf(header: string | string[] | undefined, jobs: readonly DispatchJob[]): readonly DispatchJob[] {
+  const traceparent = typeof header === 'string' ? header : undefined
+  const hop = parseTraceparent(traceparent)
+  if (!hop) return jobs
+  return jobs.map((job) => (parseTraceparent(job.traceparent)?.traceId === hop.traceId ? { ...job, traceparent } : job))
 }
 
 function refusalOf(parts: WorkerServerParts, job: DispatchJob): RefusalReason | undefined {

@@ -11,6 +11,7 @@ import { HEADERS, type Self } from '../../kernel/local-surface.ts'
 import type { Log } from '../../kernel/log.ts'
 import type { Registry } from '../../kernel/metrics.ts'
 import type { Random } from '../../kernel/random.ts'
+import type { Tracing } from '../../kernel/tracing.ts'
 import type { WorkerSchema } from '../contract.ts'
 import type { Leader, StopWhy } from '../leader/port.ts'
 import type { AttemptRow } from '../store/contract.ts'
@@ -36,6 +37,7 @@ export interface DispatcherOptions {
   readonly random: Random
   readonly log: Log
   readonly registry: Registry
+  readonly tracing: Tracing
 }
 
 export interface Dispatcher extends Closable {
@@ -72,7 +74,7 @@ class RunningDispatcher implements Dispatcher {
   #closed: Promise<void> | undefined
 
   constructor(options: DispatcherOptions) {
-    const { leader, clock, random, log, registry } = options
+    const { leader, clock, random, log, registry, tracing } = options
     const closing = this.#closing.signal
     const headers = (session: WorkerSession): Record<string, string> => this.#headers(session)
     this.#options = options
@@ -110,7 +112,18 @@ class RunningDispatcher implements Dispatcher {
       this.#earlyStops.delete(flight.key)
       this.#cancels.cancel(flight, why)
     }
-    this.#launcher = new Launcher({ sidecar, flights, attacher, clock, log, metrics, closing, headers, onFlight })
+    this.#launcher = new Launcher({
+      sidecar,
+      flights,
+      attacher,
+      clock,
+      log,
+      metrics,
+      closing,
+      headers,
+      onFlight,
+      tracing,
+    })
     const launch = this.#launcher.launch.bind(this.#launcher)
     this.#pump = new Pump({ leader, sidecar, sessions: this.#sessions, clock, random, log, metrics, launch })
   }

@@ -4,8 +4,10 @@
 
 import { HEADERS } from '../../kernel/local-surface.ts'
 import type { Log } from '../../kernel/log.ts'
+import type { Tracing } from '../../kernel/tracing.ts'
 import { DISPATCH_JOBS_MAX, DISPATCH_PATH, type DispatchJob, formatLine } from '../../workers/contract.ts'
 import type { Attacher } from './attach.ts'
+import { startDispatchSpan } from './dispatch-span.ts'
 import type { Flight, Flights } from './flights.ts'
 import type { DispatchMetrics } from './metrics.ts'
 import { type PlainParts, runPlain } from './plain.ts'
@@ -20,6 +22,7 @@ export interface LauncherParts extends PlainParts {
   readonly attacher: Attacher
   readonly log: Log
   readonly metrics: DispatchMetrics
+  readonly tracing: Tracing
   headers(session: WorkerSession): Record<string, string>
   /** A flight begins: stops that were asked for before it are due now. */
   onFlight(flight: Flight): void
@@ -71,16 +74,19 @@ export class Launcher {
   }
 
   async #send(session: WorkerSession, batch: Batch, headers: Record<string, string>): Promise<void> {
-    const { sidecar, flights, attacher, metrics, log, closing } = this.#parts
+    const { sidecar, flights, attacher, metrics, log, closing, tracing } = this.#parts
+    const span = startDispatchSpan(tracing, batch.jobs, session.row.instance)
+    const traced = span.traceparent === undefined ? headers : { ...headers, traceparent: span.traceparent }
     const call = {
       authority: session.authority,
       path: DISPATCH_PATH,
-      headers,
+      headers: traced,
       body: batch.body,
       contentType: 'application/x-ndjson',
       signal: closing,
     }
     const end = await runStream(sidecar, call, (event) => flights.onEvent(session, event))
+    span.end(end.t === 'complete' ? undefined : end.t)
     const open = batch.flights.filter((flight) => flights.get(flight) === flight && !flight.landing)
     if (open.length === 0 || closing.aborted) return
     const { instance } = session.row
@@ -110,17 +116,20 @@ export class Launcher {
 
 interface Batch {
   readonly flights: Flight[]
+  readonly jobs: readonly DispatchJob[]
   readonly body: string
 }
 
 function batches(outgoing: readonly Outgoing[]): Batch[] {
   const all: Batch[] = []
   let flights: Flight[] = []
+  let jobs: DispatchJob[] = []
   let lines: string[] = []
   let bytes = 0
   const flush = (): void => {
-    if (flights.length > 0) all.push({ flights, body: lines.join('') })
+    if (flights.length > 0) all.push({ flights, jobs, body: lines.join('') })
     flights = []
+    jobs = []
     lines = []
     bytes = 0
   }
@@ -128,6 +137,7 @@ function batches(outgoing: readonly Outgoing[]): Batch[] {
     const line = formatLine(job)
     if (flights.length >= DISPATCH_JOBS_MAX || bytes + line.length > REQUEST_BYTES_MAX) flush()
     flights.push(flight)
+    jobs.push(job)
     lines.push(line)
     bytes += line.length
   }

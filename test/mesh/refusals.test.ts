@@ -58,14 +58,9 @@ describe("the worker's sidecar", () => {
   test('policy: refuses a valid identity that no AuthorizationPolicy allows', async () => {
     // A worker may call the scheduler but not another worker: ask through a worker's own sidecar.
     const port = await up.portOf('worker-v2-1-sidecar', 'outbound')
-    const answer = await fetch(`http://127.0.0.1:${port}/fairlead/v1/dispatch`, {
-      method: 'POST',
-      headers: { host: 'worker.mesh' },
-    }).catch(() => undefined)
-    const seen = answer ?? (await raw(port, 'POST /x HTTP/1.1\r\nhost: worker.mesh\r\ncontent-length: 0\r\n\r\n'))
-    const text = typeof seen === 'string' ? seen : `${seen.status} ${await seen.text()}`
-    expect(text).toContain('403')
-    expect(text).toContain('POLICY_DENIED')
+    const seen = await raw(port, REQUEST)
+    expect(seen).toMatch(/^HTTP\/1\.1 403 /)
+    expect(seen).toContain('fairlead-error: POLICY_DENIED')
   })
 })
 

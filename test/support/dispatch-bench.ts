@@ -5,6 +5,7 @@ import { type Clock, systemClock } from '../../kernel/clock.ts'
 import { type Log, silentLog } from '../../kernel/log.ts'
 import { Registry } from '../../kernel/metrics.ts'
 import { systemRandom } from '../../kernel/random.ts'
+import { TRACING_OFF } from '../../kernel/tracing.ts'
 import { type Dispatcher, startDispatcher } from '../../scheduler/dispatch/dispatcher.ts'
 import type { AnyHandler } from '../../workers/handler.ts'
 import { startWorker, type Worker, type WorkerOptions } from '../../workers/worker.ts'
@@ -38,6 +39,7 @@ export class DispatchBench {
   async startScheduler(): Promise<void> {
     this.registry = new Registry()
     const dispatcher = await startDispatcher({
+      tracing: TRACING_OFF,
       leader: this.leader,
       sidecar: await this.#join('scheduler-1', 'scheduler', 'v1'),
       clock: this.clock,

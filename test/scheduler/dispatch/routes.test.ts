@@ -6,6 +6,7 @@ import { systemClock } from '../../../kernel/clock.ts'
 import { silentLog } from '../../../kernel/log.ts'
 import { Registry } from '../../../kernel/metrics.ts'
 import { systemRandom } from '../../../kernel/random.ts'
+import { TRACING_OFF } from '../../../kernel/tracing.ts'
 import { startDispatcher } from '../../../scheduler/dispatch/dispatcher.ts'
 import { HEARTBEAT_PATH, LEAVE_PATH, SESSION_PATH } from '../../../workers/contract.ts'
 import { MemoryLeader } from '../../support/memory-leader.ts'
@@ -27,7 +28,7 @@ const beat = { status: 'healthy', freeSlots: 4, running: [] as object[], unacked
 async function setup() {
   const leader = new MemoryLeader(systemClock)
   const parts = { clock: systemClock, random: systemRandom, log: silentLog, registry: new Registry() }
-  const dispatcher = await startDispatcher({ leader, sidecar: 'http://127.0.0.1:1', ...parts })
+  const dispatcher = await startDispatcher({ leader, sidecar: 'http://127.0.0.1:1', tracing: TRACING_OFF, ...parts })
   const app = Fastify()
   dispatcher.routes(app)
   onTestFinished(async () => {

@@ -5,7 +5,7 @@
 // that the own sidecar vouches for (x-forwarded-client-cert); what it must say, scheduler/dispatch decides.
 
 import { hash, timingSafeEqual } from 'node:crypto'
-import { readFileSync } from 'node:fs'
+import { readFileSync, statSync } from 'node:fs'
 import type { FastifyRequest } from 'fastify'
 import { DEFAULT_NAMESPACE, parseAuthority } from '../../kernel/authority.ts'
 import { FairleadError } from '../../kernel/errors.ts'
@@ -16,22 +16,31 @@ export const DEFAULT_TENANT = 'default'
 const SERVICE = 'scheduler'
 const OPEN_PATHS: ReadonlySet<string> = new Set(['/healthz', '/readyz', '/metrics'])
 const WORKER_PATHS: ReadonlySet<string> = new Set([SESSION_PATH, HEARTBEAT_PATH, LEAVE_PATH])
+const KEY_CHARACTERS_MIN = 32
 const PEER_HEADER = 'x-forwarded-client-cert'
 
 export interface ApiKey {
   matches(candidate: unknown): boolean
 }
 
-/** @throws FairleadError INVALID_INPUT when the file is missing or holds nothing. */
+/** @throws FairleadError INVALID_INPUT when the file is missing, others may read it, or its key is short. */
 export function readApiKey(path: string): ApiKey {
-  let text: string
+  const { text, mode } = readKeyFile(path)
+  if (process.platform !== 'win32' && (mode & 0o077) !== 0) {
+    throw new FairleadError('INVALID_INPUT', `${path} may be read by others; run \`chmod 600 ${path}\`.`)
+  }
+  if (text.length < KEY_CHARACTERS_MIN) {
+    throw new FairleadError('INVALID_INPUT', `The API key in ${path} has fewer than ${KEY_CHARACTERS_MIN} characters.`)
+  }
+  return apiKey(text)
+}
+
+function readKeyFile(path: string): { text: string; mode: number } {
   try {
-    text = readFileSync(path, 'utf8').trim()
+    return { text: readFileSync(path, 'utf8').trim(), mode: statSync(path).mode }
   } catch (cause) {
     throw new FairleadError('INVALID_INPUT', `The API key file ${path} cannot be read.`, { cause })
   }
-  if (text.length < 16) throw new FairleadError('INVALID_INPUT', `${path} holds no API key (at least 16 characters).`)
-  return apiKey(text)
 }
 
 export function apiKey(text: string): ApiKey {

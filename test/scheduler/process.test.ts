@@ -9,7 +9,7 @@ import { createInterface } from 'node:readline'
 import { expect, onTestFinished, test } from 'vitest'
 import { parseOptions } from '../../scheduler/options.ts'
 
-const KEY = 'key-of-the-process-test'
+const KEY = 'key-of-the-process-test-0123456789abcdef'
 const MAIN = join(import.meta.dirname, '../../scheduler/main.ts')
 
 interface Running {

@@ -15,6 +15,8 @@ interface Waiting {
 
 export interface ThreadClient extends Closable {
   call<T>(op: string, ...args: readonly unknown[]): Promise<T>
+  /** Ends the thread as a crash would; for tests. */
+  kill(): Promise<void>
 }
 
 export async function startThread(data: ThreadData, onDeath: (error: FairleadError) => void): Promise<ThreadClient> {
@@ -67,6 +69,11 @@ class Client implements ThreadClient {
       this.#waiting.set(id, { resolve: (value) => resolve(value as T), reject })
       this.#worker.postMessage({ id, op, args })
     })
+  }
+
+  async kill(): Promise<void> {
+    await this.#worker.terminate()
+    await this.#exited
   }
 
   close(): Promise<void> {

@@ -1,9 +1,12 @@
 // Who may call: hosts, origins and keys, before any work.
 
 import { once } from 'node:events'
+import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { connect } from 'node:net'
-import { expect, test } from 'vitest'
-import { isOwnHost } from '../../../scheduler/api/guard.ts'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { expect, onTestFinished, test } from 'vitest'
+import { isOwnHost, readApiKey } from '../../../scheduler/api/guard.ts'
 import { HEARTBEAT_PATH, SESSION_PATH } from '../../../workers/contract.ts'
 import { KEY, setup, sharedApi, type TestApi } from './setup.ts'
 
@@ -105,6 +108,21 @@ test('worker endpoints: need an identity instead of the key, and the key is none
     const identity = { 'x-api-key': '', 'x-forwarded-client-cert': 'URI=spiffe://fairlead.local/ns/default/sa/worker' }
     expect((await api.call('POST', path, {}, identity)).body).toEqual({ reached: true })
   }
+})
+
+test('key file: refused when it is missing, short, or open to others', () => {
+  const dir = mkdtempSync(join(tmpdir(), 'fairlead-key-'))
+  onTestFinished(() => rmSync(dir, { recursive: true, force: true }))
+  const file = join(dir, 'key')
+  expect(() => readApiKey(file)).toThrow('cannot be read')
+  writeFileSync(file, `${'k'.repeat(31)}\n`, { mode: 0o600 })
+  expect(() => readApiKey(file)).toThrow('fewer than 32')
+  writeFileSync(file, `${'k'.repeat(32)}\n`)
+  expect(readApiKey(file).matches('k'.repeat(32))).toBe(true)
+  expect(readApiKey(file).matches('k'.repeat(33))).toBe(false)
+  expect(readApiKey(file).matches(undefined)).toBe(false)
+  chmodSync(file, 0o644)
+  expect(() => readApiKey(file)).toThrow('may be read by others')
 })
 
 test('unknown paths: 404 as a problem document', async () => {

@@ -8,13 +8,18 @@ import { execFile } from 'node:child_process'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { type JobMesh, startJobMesh } from './support/job-mesh.ts'
 import { cpuMicros, start } from './support/processes.ts'
 import { type BenchCase, type BenchOptions, type BenchResult, benchCase } from './support/result.ts'
 
 const ROUNDS = 5
 const SECONDS = 3
 const WARM_UP_SECONDS = 1
-const KEY = 'bench-key-of-one-round'
+/** A round of `end-to-end` is a number of jobs, so that every one of them is seen to end. */
+const END_TO_END_JOBS_PER_SECOND = 10_000
+const WARM_UP_JOBS = 5_000
+const BATCH = 1_000
+const KEY = 'bench-key-of-one-round-0123456789abcdef'
 const MAIN = join(import.meta.dirname, '../scheduler/main.ts')
 const LOAD = join(import.meta.dirname, 'support/job-load-main.ts')
 
@@ -31,6 +36,7 @@ interface Case {
 const CASES: readonly Case[] = [
   { name: 'submit-batch-1000', round: (seconds) => submitting({ connections: 4, jobs: 1000, seconds }) },
   { name: 'submit-single-64', round: (seconds) => submitting({ connections: 64, jobs: 1, seconds }) },
+  { name: 'end-to-end', round: (seconds) => endToEnd(seconds * END_TO_END_JOBS_PER_SECOND) },
 ]
 
 export async function run(options: BenchOptions): Promise<BenchResult> {
@@ -78,6 +84,46 @@ async function submitting({ connections, jobs, seconds }: Submitting): Promise<F
     await scheduler.stop()
     rmSync(dir, { recursive: true, force: true })
   }
+}
+
+/** Batches in one after the other; the clock stops when the last result is durable. */
+async function endToEnd(jobs: number): Promise<Figure> {
+  const mesh = await startJobMesh()
+  try {
+    await runJobs(mesh, WARM_UP_JOBS, 'warm-up')
+    const before = mesh.cpuMicros()
+    const start = performance.now()
+    await runJobs(mesh, jobs, 'round')
+    const seconds = (performance.now() - start) / 1000
+    return { jobsPerSecond: jobs / seconds, cpuMicrosPerJob: (mesh.cpuMicros() - before) / jobs }
+  } finally {
+    await mesh.stop()
+  }
+}
+
+async function runJobs(mesh: JobMesh, jobs: number, run: string): Promise<void> {
+  const job = { type: 'bench.none', payload: { id: 123_456, p: 'x' }, labels: { run } }
+  const body = JSON.stringify({ jobs: Array(BATCH).fill(job) })
+  for (let sent = 0; sent < jobs; sent += BATCH) await call(mesh, '/api/v1/jobs/batch', body)
+  const end = performance.now() + 120_000
+  while (performance.now() < end) {
+    const summary = (await call(mesh, `/api/v1/summary?label=run:${run}`)) as { byState: Record<string, number> }
+    const { succeeded = 0, failed = 0, deadLettered = 0 } = summary.byState
+    if (failed + deadLettered > 0) throw new Error(`${failed + deadLettered} jobs failed`)
+    if (succeeded === jobs) return
+    await new Promise((resolve) => setTimeout(resolve, 200))
+  }
+  throw new Error('the jobs did not end in time')
+}
+
+async function call(mesh: JobMesh, path: string, body?: string): Promise<unknown> {
+  const answer = await fetch(`http://127.0.0.1:${mesh.port}${path}`, {
+    method: body === undefined ? 'GET' : 'POST',
+    headers: { 'x-api-key': mesh.key, 'content-type': 'application/json' },
+    ...(body === undefined ? {} : { body }),
+  })
+  if (!answer.ok) throw new Error(`${path} answered ${answer.status}: ${await answer.text()}`)
+  return answer.json()
 }
 
 async function readyPort(process: ReturnType<typeof start>): Promise<number> {

@@ -7,22 +7,22 @@
 import type { Clock, Timer } from '../kernel/clock.ts'
 import type { Closable } from '../kernel/lifetime.ts'
 import type { Exchange, Observer } from './exchange.ts'
+import { Recent, sameDestination } from './recent.ts'
 
 export interface LogSink {
   /** False = it buffers; wait for `drain`. */
-  write(text: string): boolean
+  write(text: string, encoding: 'latin1'): boolean
   once(event: 'drain', listener: () => void): unknown
 }
 
 const FLUSH_MS = 50
 const FLUSH_CHARS = 64 * 1024
 export const BUFFER_BYTES_MAX = 4 * 1024 * 1024
-const REMEMBERED_MAX = 4096
 
 export class AccessLog implements Observer, Closable {
   readonly #clock: Clock
   readonly #sink: LogSink
-  readonly #remembered = new Map<string, string>()
+  readonly #recent = new Recent<string>(sameDestination)
   #buffer = ''
   #timer: Timer | undefined
   #blocked = false
@@ -54,7 +54,8 @@ export class AccessLog implements Observer, Closable {
     if (this.#blocked || this.#buffer === '') return
     const text = this.#buffer
     this.#buffer = ''
-    if (this.#sink.write(text)) return
+    // Lines are ASCII (see `quote`), and Latin-1 is the cheapest way to bytes.
+    if (this.#sink.write(text, 'latin1')) return
     this.#blocked = true
     this.#sink.once('drain', () => {
       this.#blocked = false
@@ -84,16 +85,14 @@ export class AccessLog implements Observer, Closable {
   }
 
   #destination(exchange: Exchange): string {
-    const { direction, route, service, backend, version, instance, upstream, principal } = exchange
-    const key = `${direction} ${route} ${backend} ${instance} ${upstream} ${principal} ${service} ${version}`
-    const known = this.#remembered.get(key)
+    const known = this.#recent.find(exchange)
     if (known !== undefined) return known
+    const { direction, route, service, backend, version, instance, upstream, principal } = exchange
     const text =
       `"direction":"${direction}","route_name":${quote(route)},"upstream_cluster":${quote(backend)},` +
       `"upstream_host":${quote(upstream)},"service":${quote(service)},"version":${quote(version)},` +
       `"instance":${quote(instance)},"downstream_peer_uri_san":${quote(principal)}`
-    if (this.#remembered.size >= REMEMBERED_MAX) this.#remembered.clear()
-    this.#remembered.set(key, text)
+    this.#recent.keep(exchange, text)
     return text
   }
 
@@ -104,17 +103,25 @@ export class AccessLog implements Observer, Closable {
       this.#second = second
       this.#secondText = new Date(second * 1000).toISOString().slice(0, 20)
     }
-    return `${this.#secondText}${String(Math.floor(wallMs - second * 1000)).padStart(3, '0')}Z`
+    return `${this.#secondText}${THREE_DIGITS[Math.floor(wallMs - second * 1000)]}Z`
   }
 }
 
 const PLAIN = /^[\w./:@ -]*$/
 
-/** JSON string; the common case needs no escaping. */
+/** JSON string in ASCII; the common case needs no escaping. */
 function quote(text: string): string {
-  return PLAIN.test(text) ? `"${text}"` : JSON.stringify(text)
+  if (PLAIN.test(text)) return `"${text}"`
+  return JSON.stringify(text).replace(BEYOND_ASCII, (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, '0')}`)
 }
 
+const BEYOND_ASCII = /[\u007f-\uffff]/g
+const TWO_DIGITS = Array.from({ length: 100 }, (_, n) => String(n).padStart(2, '0'))
+const THREE_DIGITS = Array.from({ length: 1000 }, (_, n) => String(n).padStart(3, '0'))
+
+/** Two decimals, by whole numbers: printing a double costs ten times as much. */
 function decimal(ms: number): string {
-  return String(Math.round(ms * 100) / 100)
+  const hundredths = Math.round(ms * 100)
+  const whole = Math.floor(hundredths / 100)
+  return `${whole}.${TWO_DIGITS[hundredths - whole * 100]}`
 }

@@ -7,13 +7,16 @@ import type { Clock } from '../kernel/clock.ts'
 import { Counter, Gauge, type Registry } from '../kernel/metrics.ts'
 import type { Backend } from '../mesh-config/snapshot.ts'
 import type { Exchange, Observer } from './exchange.ts'
+import { Recent } from './recent.ts'
 import { ISTIO_LABELS, istioLabels, OTHER_LABELS, OWN_LABELS, ownLabels, type Party } from './request-labels.ts'
 import {
   MILLISECONDS_BUCKETS,
+  observe,
   RequestSeries,
   registerCounter,
   registerHistogram,
   SECONDS_BUCKETS,
+  type Series,
 } from './request-series.ts'
 import { registerStateGauges, type StateParts } from './state-gauges.ts'
 
@@ -34,6 +37,7 @@ export class ProxyMetrics implements Observer {
   readonly #ejections: Counter<'backend'>
   readonly #renewals: Counter<'outcome'>
   readonly #snapshots: Counter<'outcome'>
+  readonly #recent = new Recent<Series>(sameSeries)
   readonly #reasons = new Set<string>()
 
   constructor(parts: MetricsParts) {
@@ -62,15 +66,13 @@ export class ProxyMetrics implements Observer {
 
   done(exchange: Exchange): void {
     const durationMs = Math.max(0, this.#parts.clock.now() - exchange.startedMs)
-    const { direction, service, backend, version, principal, status, flag } = exchange
-    const key = `${direction} ${service} ${backend} ${version} ${principal} ${status} ${flag}`
-    this.#series.observe(
-      key,
-      durationMs,
-      () => [istioLabels(exchange, this.#self(), this.#backendOf(exchange)), ownLabels(exchange)],
-      () => OTHER_LABELS,
-    )
-    if (exchange.attempts > 1) this.#retries.inc({ backend }, exchange.attempts - 1)
+    let series = this.#recent.find(exchange)
+    if (series === undefined) {
+      series = this.#seriesOf(exchange)
+      this.#recent.keep(exchange, series)
+    }
+    observe(series, durationMs)
+    if (exchange.attempts > 1) this.#retries.inc({ backend: exchange.backend }, exchange.attempts - 1)
   }
 
   connection(direction: 'outbound' | 'inbound', change: 'opened' | 'closed' | 'refused', reason = 'unknown'): void {
@@ -95,6 +97,15 @@ export class ProxyMetrics implements Observer {
     this.#snapshots.inc({ outcome })
   }
 
+  #seriesOf(exchange: Exchange): Series {
+    const { direction, service, backend, version, principal, status, flag } = exchange
+    return this.#series.of(
+      `${direction} ${service} ${backend} ${version} ${principal} ${status} ${flag}`,
+      () => [istioLabels(exchange, this.#self(), this.#backendOf(exchange)), ownLabels(exchange)],
+      () => OTHER_LABELS,
+    )
+  }
+
   #self(): Party {
     const { service, namespace, version } = this.#parts.self()
     return { app: service, namespace, version, principal: this.#parts.spiffeId() }
@@ -109,6 +120,16 @@ export class ProxyMetrics implements Observer {
     return this.#reasons.has(reason) ? reason : 'other'
   }
 }
+
+/** The fields of a series' key. */
+const sameSeries = (a: Exchange, b: Exchange): boolean =>
+  a.status === b.status &&
+  a.flag === b.flag &&
+  a.backend === b.backend &&
+  a.version === b.version &&
+  a.service === b.service &&
+  a.principal === b.principal &&
+  a.direction === b.direction
 
 function registerRequestMetrics(registry: Registry, series: RequestSeries): void {
   const istio = { labelNames: ISTIO_LABELS, set: 0 }

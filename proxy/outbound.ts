@@ -119,6 +119,8 @@ class OutboundPath implements PathParts {
   readonly deadlines: Deadlines
   readonly transports: Transports
   readonly options: OutboundOptions
+  /** Endpoint states belong to one backend each and outlive snapshots. */
+  readonly #lines = new WeakMap<EndpointState, string>()
   active = 0
 
   constructor(options: OutboundOptions) {
@@ -141,6 +143,16 @@ class OutboundPath implements PathParts {
 
   onMalformed(channel: Channel, error: FairleadError): void {
     answerMalformed(this, 'outbound', channel, error)
+  }
+
+  /** Field lines that name backend and instance; the same for every answer of that endpoint. */
+  linesOf(state: EndpointState, backend: string): string {
+    let lines = this.#lines.get(state)
+    if (lines === undefined) {
+      lines = `${HEADERS.backend}: ${backend}\r\n${HEADERS.instance}: ${state.endpoint.instance}\r\n`
+      this.#lines.set(state, lines)
+    }
+    return lines
   }
 
   async close(): Promise<void> {
@@ -169,6 +181,7 @@ interface Chosen {
 class OutboundRequest extends Forwarding {
   readonly #path: OutboundPath
   #pass: Fields = []
+  #passLength = 0
   #target = ''
   #host: string
   #rule: RuleEntry | undefined
@@ -365,8 +378,10 @@ class OutboundRequest extends Forwarding {
   }
 
   #request({ backend }: BackendEntry, { endpoint }: EndpointState): UpstreamRequest {
-    // The first try takes the array as it is; a repeat needs its own.
-    const fields = this.exchange.attempts === 0 && this.replayable === false ? this.#pass : this.#pass.slice()
+    // A repeat takes the same array: what the try before added is cut off again.
+    const fields = this.#pass
+    if (this.exchange.attempts === 0) this.#passLength = fields.length
+    else fields.length = this.#passLength
     this.addTraceFields(fields)
     if (backend.transport === 'mesh') {
       fields.push(HEADERS.instance, endpoint.instance)
@@ -512,11 +527,9 @@ class OutboundRequest extends Forwarding {
   }
 
   protected ownLines(): string {
-    const { backend, instance } = this.exchange
-    if (backend === '') return ''
-    return instance === ''
-      ? `${HEADERS.backend}: ${backend}\r\n`
-      : `${HEADERS.backend}: ${backend}\r\n${HEADERS.instance}: ${instance}\r\n`
+    if (this.#endpoint !== undefined) return this.#path.linesOf(this.#endpoint, this.exchange.backend)
+    const { backend } = this.exchange
+    return backend === '' ? '' : `${HEADERS.backend}: ${backend}\r\n`
   }
 }
 

@@ -37,15 +37,10 @@ export class RequestSeries {
   }
 
   /** `labelsOf` is called once per key, or not at all when there are too many. */
-  observe(key: string, durationMs: number, labelsOf: () => readonly Labels[], other: () => readonly Labels[]): void {
-    let series = this.#series.get(key)
-    if (!series) {
-      const full = this.#series.size >= SERIES_MAX
-      series = full ? this.#other(other) : this.#add(key, labelsOf())
-    }
-    series.total++
-    series.sumMs += durationMs
-    series.counts[boundIndex(durationMs)]!++
+  of(key: string, labelsOf: () => readonly Labels[], other: () => readonly Labels[]): Series {
+    const series = this.#series.get(key)
+    if (series !== undefined) return series
+    return this.#series.size >= SERIES_MAX ? this.#other(other) : this.#add(key, labelsOf())
   }
 
   #other(labelsOf: () => readonly Labels[]): Series {
@@ -57,6 +52,12 @@ export class RequestSeries {
     this.#series.set(key, series)
     return series
   }
+}
+
+export function observe(series: Series, durationMs: number): void {
+  series.total++
+  series.sumMs += durationMs
+  series.counts[boundIndex(durationMs)]!++
 }
 
 function boundIndex(ms: number): number {

@@ -1,7 +1,9 @@
 // field-names.ts — field names the codec knows: interned lower-case spelling, and what the codec does with them.
 //
-// A map from the usual spellings saves lower-casing and a second string per field. Names it does not know pass through.
+// A table by hash finds the usual names on the bytes: no string is made for them. Other names pass through.
 // `fairlead-*` and forwarding names are policy, not codec: outbound.ts and inbound.ts decide about them.
+
+import { nextHash } from './field-scan.ts'
 
 export const PASS = 0
 export const HOST = 1
@@ -16,6 +18,7 @@ export const DROP = 7
 export interface KnownName {
   readonly name: string
   readonly kind: number
+  readonly bytes: Uint8Array
 }
 
 const KINDS: Readonly<Record<string, number>> = {
@@ -43,15 +46,26 @@ const COMMON = `accept accept-encoding accept-language accept-ranges age allow a
   x-powered-by x-real-ip x-request-id x-requested-with
   fairlead-timeout fairlead-instance fairlead-quote fairlead-retry fairlead-backend fairlead-error`
 
-const KNOWN = new Map<string, KnownName>()
+const SLOTS = 1024
+const table: (KnownName | undefined)[] = Array(SLOTS).fill(undefined)
+const others = new Map<string, KnownName>()
 for (const name of [...Object.keys(KINDS), ...COMMON.split(/\s+/)]) {
-  const known = { name, kind: KINDS[name] ?? PASS }
-  KNOWN.set(name, known)
-  KNOWN.set(titleCase(name), known)
+  const bytes = Buffer.from(name)
+  const known = { name, kind: KINDS[name] ?? PASS, bytes }
+  const slot = bytes.reduce(nextHash, 0) & (SLOTS - 1)
+  table[slot] ??= known
+  others.set(name, known)
 }
 
-/** Looks a spelling up; undefined = lower-case it and ask again. */
-export const knownName = (spelling: string): KnownName | undefined => KNOWN.get(spelling)
+/** The known name at `from`…`to` in any case, by its hash; undefined = lower-case it and ask `knownName`. */
+export function knownNameAt(bytes: Uint8Array, from: number, to: number, hash: number): KnownName | undefined {
+  const known = table[hash & (SLOTS - 1)]
+  if (known === undefined || known.bytes.length !== to - from) return undefined
+  for (let i = from; i < to; i++) if ((bytes[i]! | 32) !== known.bytes[i - from]) return undefined
+  return known
+}
+
+export const knownName = (lowerCased: string): KnownName | undefined => others.get(lowerCased)
 
 /** Names that a `Connection` header may not take away, and that no `_` spelling may imitate (T7, T8). */
 export function isProtectedName(name: string): boolean {
@@ -70,7 +84,3 @@ const PROTECTED = new Set([
   'traceparent',
   'idempotency-key',
 ])
-
-function titleCase(name: string): string {
-  return name.replace(/(^|-)[a-z]/g, (part) => part.toUpperCase())
-}

@@ -2,13 +2,15 @@
 //
 // One pass over complete or incomplete input; an incomplete head is scanned again from its start when more arrives (at
 // most 32 KiB; a sender of single bytes pays more per packet than we do).
-// `marks` is shared and valid until the next scan: name start, name end, value start, value end of each field.
+// `marks` and `nameHashes` are shared and valid until the next scan: name start, name end, value start, value end of each field.
 
 import { COLON, CR, HTAB, LF, SP, TOKEN, VALUE } from './bytes.ts'
 import { FIELDS_MAX, refuse, refuseLarge } from './refusal.ts'
 
 export const NEED_MORE = -1
 export const marks = new Int32Array(4 * FIELDS_MAX)
+/** Hash of each field name, case folded: finds known names without making a string. */
+export const nameHashes = new Int32Array(FIELDS_MAX)
 /** Fields of the last complete scan. */
 export let fieldCount = 0
 
@@ -28,8 +30,10 @@ export function scanFields(bytes: Uint8Array, at: number, to: number): number {
     if (count === FIELDS_MAX) refuseLarge()
     const mark = count * 4
     marks[mark] = at
-    while (at < to && TOKEN[bytes[at]!] === 1) at++
+    let hash = 0
+    while (at < to && TOKEN[bytes[at]!] === 1) hash = nextHash(hash, bytes[at++]!)
     if (at >= to) return NEED_MORE
+    nameHashes[count] = hash
     if (bytes[at] !== COLON) refuseName(bytes[at]!)
     if (at === marks[mark]) refuse('empty field name')
     marks[mark + 1] = at++
@@ -45,6 +49,9 @@ export function scanFields(bytes: Uint8Array, at: number, to: number): number {
     count++
   }
 }
+
+/** `| 32` folds the case of letters and changes no other byte of a token but `_` and `^`. */
+export const nextHash = (hash: number, byte: number): number => (Math.imul(hash, 31) + (byte | 32)) | 0
 
 function trimmedEnd(bytes: Uint8Array, from: number, to: number): number {
   let end = to

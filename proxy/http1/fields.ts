@@ -11,11 +11,12 @@ import {
   HOST,
   isProtectedName,
   knownName,
+  knownNameAt,
   PASS,
   TRANSFER_ENCODING,
   UPGRADE,
 } from './field-names.ts'
-import { fieldCount, marks } from './field-scan.ts'
+import { fieldCount, marks, nameHashes } from './field-scan.ts'
 import { refuse } from './refusal.ts'
 
 /** What the codec itself understood of a head. One shared object, refilled by each call: read it at once. */
@@ -41,8 +42,8 @@ const found: Understood = {
   upgrade: undefined,
 }
 
-/** `text` is the head as Latin-1, its first byte at index `base` of the scanned bytes. */
-export function understandFields(text: string, base: number): Understood {
+/** `text` is the head as Latin-1, its first byte at index `base` of the scanned `bytes`. */
+export function understandFields(bytes: Uint8Array, text: string, base: number): Understood {
   const fields: Fields = []
   let connection: string | undefined
   found.fields = fields
@@ -50,18 +51,18 @@ export function understandFields(text: string, base: number): Understood {
   found.contentLength = -1
   found.chunked = found.close = found.keepAlive = false
   for (let i = 0, mark = 0; i < fieldCount; i++, mark += 4) {
-    const spelling = text.slice(marks[mark]! - base, marks[mark + 1]! - base)
+    const from = marks[mark]!
+    const to = marks[mark + 1]!
     const value = text.slice(marks[mark + 2]! - base, marks[mark + 3]! - base)
-    const known = knownName(spelling)
-    if (known === undefined) connection = understand(otherName(spelling), value, connection)
-    else if (known.kind === PASS) fields.push(known.name, value)
+    const known = knownNameAt(bytes, from, to, nameHashes[i]!) ?? otherName(text.slice(from - base, to - base))
+    if (known.kind === PASS) fields.push(known.name, value)
     else connection = understand(known, value, connection)
   }
   if (connection !== undefined) understandConnection(connection)
   return found
 }
 
-/** A spelling that the map does not hold: HOST, Content-length … or a name of the user's own. */
+/** A name of the user's own, or a known one whose place in the table is taken. */
 function otherName(spelling: string): { name: string; kind: number } {
   const name = spelling.toLowerCase()
   if (name.includes('_') && isProtectedName(name.replaceAll('_', '-'))) {

@@ -44,7 +44,7 @@ export function parseRequestHead(bytes: Buffer, from: number, to: number): Parse
   if (end === NEED_MORE) return to >= limit ? refuseLarge() : undefined
   const text = latin1(bytes, from, end)
   const target = line.odd ? slowTarget(text, from) : fastTarget(text, from)
-  return assemble(text.slice(0, line.methodEnd - from), target, understandFields(text, from), end)
+  return assemble(text.slice(0, line.methodEnd - from), target, understandFields(bytes, text, from), end)
 }
 
 /** Marks of the last request line, as indices into the scanned bytes. Shared; read at once. */
@@ -177,12 +177,16 @@ function upgradeOf(upgrade: string | undefined): string {
 }
 
 const authorities = new Map<string, Authority>()
+let lastHost = ''
+let lastAuthority: Authority | undefined
 
 /** Parsed once per spelling; the map is emptied when it is full. */
 function authorityOf(host: string): Authority {
-  const known = authorities.get(host)
-  if (known !== undefined) return known
-  const authority = parseAuthority(host)
+  // Most requests in a row go to the same one; comparing is cheaper than hashing a fresh string.
+  if (host === lastHost && lastAuthority !== undefined) return lastAuthority
+  const authority = authorities.get(host) ?? parseAuthority(host)
+  lastHost = host
+  lastAuthority = authority
   if (authorities.size >= AUTHORITIES_KEPT_MAX) authorities.clear()
   authorities.set(host, authority)
   return authority

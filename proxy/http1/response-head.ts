@@ -23,7 +23,7 @@ export function parseResponseHead(bytes: Buffer, from: number, to: number, metho
   if (end === NEED_MORE) return to >= limit ? refuseLarge() : undefined
   const status = (bytes[from + 9]! - 48) * 100 + (bytes[from + 10]! - 48) * 10 + (bytes[from + 11]! - 48)
   const http10 = bytes[from + 7] === 48
-  return assemble(status, http10, method, understandFields(latin1(bytes, from, end), from), end)
+  return assemble(status, http10, method, understandFields(bytes, latin1(bytes, from, end), from), end)
 }
 
 const VERSION = Buffer.from('HTTP/1.')

@@ -15,7 +15,9 @@ export function assertSafe(text: string): string {
 
 export function fieldsText(fields: Fields): string {
   let text = ''
-  for (let i = 0; i < fields.length; i += 2) text += `${fields[i]}: ${fields[i + 1]}\r\n`
+  // Concatenation, not a template: a template converts each part to a string first (1 % of a request).
+  // biome-ignore lint/style/useTemplate: see above
+  for (let i = 0; i < fields.length; i += 2) text += fields[i]! + ': ' + fields[i + 1]! + '\r\n'
   return text
 }
 

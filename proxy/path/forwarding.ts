@@ -38,6 +38,8 @@ export interface PathParts {
 
 export abstract class Forwarding implements RequestSink, ResponseSink, DeadlineEntry {
   deadlineAt = Number.POSITIVE_INFINITY
+  before: DeadlineEntry | undefined
+  after: DeadlineEntry | undefined
   readonly exchange: Exchange
   protected readonly channel: Channel
   protected readonly head: ParsedRequest

@@ -23,7 +23,9 @@ export interface PoolEndpoint {
 interface Kept {
   readonly connection: Http1Connection
   readonly lane: Lane
+  /** End of the peer's proof, by the wall clock; the sweep compares it. */
   readonly validUntil: number
+  expired: boolean
   /** The identity that it was opened with; another one now = not reused. */
   readonly identity: Identity | undefined
 }
@@ -124,6 +126,8 @@ export class Pool implements CallOwner, ConnectionOwner {
   /** Closes what is idle for too long, expired, or opened with an identity of yesterday. */
   sweep(): void {
     const oldest = this.#clock.now() - this.limits.idleTimeoutMs
+    const wall = this.#clock.wall()
+    for (const kept of this.#kept.values()) kept.expired = wall >= kept.validUntil
     for (const lane of this.#lanes.values()) {
       for (const kept of [...lane.idle]) {
         if (kept.connection.idleSince <= oldest || !this.#fresh(kept)) kept.connection.destroy()
@@ -168,7 +172,7 @@ export class Pool implements CallOwner, ConnectionOwner {
 
   #fresh(kept: Kept): boolean {
     if (kept.identity === undefined) return true
-    return kept.identity === this.#parts.identity.current() && this.#clock.wall() < kept.validUntil
+    return kept.identity === this.#parts.identity.current() && !kept.expired
   }
 
   /** At the limit: an idle connection of another endpoint gives way. */
@@ -211,7 +215,7 @@ export class Pool implements CallOwner, ConnectionOwner {
       return
     }
     const { connection, validUntil } = result
-    this.#kept.set(connection, { connection, lane, validUntil, identity })
+    this.#kept.set(connection, { connection, lane, validUntil, expired: false, identity })
     if (call.over || this.#closed) connection.destroy()
     else connection.start(call)
   }

@@ -26,7 +26,11 @@ export function showError(thrown: unknown, terminal: Terminal, debug: boolean): 
   const internal = error.code === 'INTERNAL' && error.cause instanceof Error
   const said = internal ? (error.cause as Error).message : error.message
   terminal.note(`${terminal.red('error')} ${error.code}: ${said}`)
-  for (const { path, message } of error.problems.slice(0, PROBLEMS_SHOWN_MAX)) terminal.note(`  ${path}: ${message}`)
+  const [only] = error.problems
+  const saidIt = error.problems.length === 1 && said.includes(only!.message)
+  for (const { path, message } of saidIt ? [] : error.problems.slice(0, PROBLEMS_SHOWN_MAX)) {
+    terminal.note(`  ${path}: ${message}`)
+  }
   const more = error.problems.length - PROBLEMS_SHOWN_MAX
   if (more > 0) terminal.note(`  … and ${more} more`)
   terminal.note(`${terminal.dim('hint')}  ${internal ? 'Run it again with --debug to see where.' : error.spec.hint}`)

@@ -10,8 +10,10 @@ import { EXIT } from './exit.ts'
 import { findRunning } from './running.ts'
 import { columnsOf, type Terminal } from './terminal.ts'
 import { readMesh } from './up/control.ts'
+import type { Role } from './up/supervised.ts'
 
 const ASK_TIMEOUT_MS = 2_000
+const ROLES = ['control-plane', 'scheduler', 'worker', 'proxy'] as const satisfies readonly Role[]
 
 export async function showStatus(context: Context): Promise<number> {
   const { state, apiKey, paths } = findRunning(context)
@@ -36,7 +38,8 @@ export async function showStatus(context: Context): Promise<number> {
 
 function showProcesses(status: Status, terminal: Terminal): void {
   const head = ['NAME', 'ROLE', 'VERSION', 'PID', 'RESTARTS', 'PORTS']
-  const rows = status.processes.map(({ name, role, version, pid, restarts, ports }) => [
+  const ordered = ROLES.flatMap((role) => status.processes.filter((process) => process.role === role))
+  const rows = ordered.map(({ name, role, version, pid, restarts, ports }) => [
     ...[name, role, version, pid === 0 ? '-' : String(pid), String(restarts)],
     Object.entries(ports)
       .map(([port, number]) => `${port} ${number}`)

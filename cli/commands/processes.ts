@@ -64,7 +64,7 @@ export function addProcessCommands(program: Command, act: Act): void {
     .description('run any command beside a sidecar of its own')
     .requiredOption('--service <name>', 'service that the command is an instance of')
     .option('--namespace <name>', 'its namespace', 'default')
-    .option('--app-version <version>', 'version of its code', '')
+    .option('--app-version <version>', 'version of its code', 'v1')
     .option('--instance <id>', 'stable instance id (default: service and process id)')
     .option('--app <port>', 'port that the command listens on; without it nobody can call it')
     .option('--health-path <path>', 'path of the app that answers 2xx when it is ready', '/')

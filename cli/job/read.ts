@@ -12,7 +12,10 @@ import { columnsOf, type Terminal } from '../terminal.ts'
 
 export const LogsSchema = z.object({
   logs: z.array(z.object({ attempt: z.int(), seq: z.int(), stream: z.string(), text: z.string() })),
+  /** Where the next page begins. */
+  after: z.int(),
 })
+type LogLine = z.infer<typeof LogsSchema>['logs'][number]
 
 export const pathOf = (id: string): string => `/api/v1/jobs/${encodeURIComponent(id)}`
 
@@ -53,12 +56,24 @@ export function listJobs(context: Context, flags: ListFlags): Promise<number> {
 
 export function showLogs(context: Context, id: string, flags: ApiFlags): Promise<number> {
   return withJobs(context, flags, async (api) => {
-    const { logs } = parseWith(LogsSchema, await api.call(`${pathOf(id)}/logs`), 'answer of logs')
+    const logs = await readLogs(api, id)
     if (context.json) context.terminal.json({ logs })
     else for (const line of logs) context.terminal.say(`${line.attempt} ${line.stream} ${line.text}`)
     if (!context.json && logs.length === 0) context.terminal.note('Nothing was logged.')
     return EXIT.ok
   })
+}
+
+/** All pages; an attempt's log is bounded (256 KiB), and so are a job's attempts. */
+async function readLogs(api: ApiClient, id: string): Promise<LogLine[]> {
+  const lines: LogLine[] = []
+  let after = 0
+  for (;;) {
+    const page = parseWith(LogsSchema, await api.call(`${pathOf(id)}/logs?after=${after}`), 'answer of logs')
+    if (page.logs.length === 0) return lines
+    lines.push(...page.logs)
+    after = page.after
+  }
 }
 
 function showJob(job: Job, terminal: Terminal): void {

@@ -4,7 +4,7 @@
 // its exit code is ours, and the sidecar drains after it. If the sidecar ends, it is started again (supervised.ts).
 
 import { spawn } from 'node:child_process'
-import { mkdirSync } from 'node:fs'
+import { mkdirSync, rmSync } from 'node:fs'
 import { constants } from 'node:os'
 import { join } from 'node:path'
 import { isServiceName } from '../../kernel/authority.ts'
@@ -45,6 +45,8 @@ export async function runBeside(context: Context, command: readonly string[], fl
   } finally {
     await sidecar.stop(SIDECAR_GRACE_MS)
     await control.close()
+    // An instance that nobody named comes back under another id: its keys are of no use any more.
+    if (flags.instance === undefined) rmSync(state, { recursive: true, force: true })
   }
 }
 

@@ -3,13 +3,10 @@
 // It takes our place: same terminal, signals passed on, its exit code is ours. These honour the shell's environment,
 // unlike `up`. `proxy --standalone FILE.yaml` first compiles the YAML (standalone.ts).
 
-import { spawn } from 'node:child_process'
 import { join, resolve } from 'node:path'
-import { systemClock } from '../kernel/clock.ts'
 import { contextOf } from './context.ts'
-import { EXIT, showError } from './exit.ts'
-import { OWN_GROUP } from './up/child.ts'
-import { watchInterrupts } from './up/interrupts.ts'
+import { showError } from './exit.ts'
+import { runInOurPlace } from './in-our-place.ts'
 
 const ROOT = resolve(import.meta.dirname, '..')
 
@@ -74,23 +71,5 @@ export async function runProcessCommand([name, ...flags]: readonly string[]): Pr
     return await runStandalone(flags, context)
   } catch (error) {
     return showError(error, context.terminal, flags.includes('--debug'))
-  }
-}
-
-/**
- * Runs Node with these arguments on our terminal; resolves with its exit code. Its own group: a Ctrl-C reaches us
- * alone, the first one asks it to drain, the second one ends it.
- */
-export async function runInOurPlace(args: readonly string[]): Promise<number> {
-  const child = spawn(process.execPath, args, { stdio: ['inherit', 'inherit', 'inherit', 'ipc'], detached: OWN_GROUP })
-  const interrupts = watchInterrupts(process, systemClock, () => void child.kill('SIGKILL'))
-  void interrupts.first.then(() => child.kill('SIGTERM'))
-  try {
-    return await new Promise((resolve, reject) => {
-      child.once('error', reject)
-      child.once('exit', (code) => resolve(code ?? (interrupts.signal.aborted ? EXIT.interrupted : EXIT.negative)))
-    })
-  } finally {
-    interrupts.close()
   }
 }

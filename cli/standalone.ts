@@ -15,7 +15,7 @@ import type { ConfigFile } from '../mesh-config/source.ts'
 import { compileStandalone } from '../mesh-config/standalone.ts'
 import type { Context } from './context.ts'
 import { EXIT } from './exit.ts'
-import { runInOurPlace } from './process-command.ts'
+import { runInOurPlace } from './in-our-place.ts'
 import { writeAtomic } from './up/data-dir.ts'
 
 const ROOT = resolve(import.meta.dirname, '..')

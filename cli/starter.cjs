@@ -30,17 +30,24 @@ function ensurePackages() {
   const wanted = path.join(ROOT, 'package-lock.json')
   if (fs.existsSync(installed) && haveNode() && (notOlder(installed, wanted) || sameContent(installed, wanted))) return
   process.stderr.write('fairlead: installing packages (once) …\n')
-  const npm = process.platform === 'win32' ? 'npm.cmd' : 'npm'
-  // Whatever the user's npm is set to: no install scripts, and everything that the lockfile names.
-  const flags = ['--ignore-scripts', '--include=dev', '--include=optional', '--engine-strict=false']
-  const result = spawnSync(npm, ['ci', ...flags, '--no-audit', '--no-fund', '--loglevel=error'], {
-    cwd: ROOT,
-    stdio: ['ignore', 2, 2],
-    shell: process.platform === 'win32',
-  })
-  if (result.status === 0) return
-  const why = result.error ? result.error.message : `npm ci ended with ${result.status}`
+  if (npm('ci').status === 0) return
+  // `npm ci` also refuses a good lockfile when the registry at hand lacks a package of another platform (a mirror).
+  // `npm install --no-save` takes the versions of the lockfile as well and leaves it as it is.
+  const second = npm('install', '--no-save')
+  if (second.status === 0) return
+  process.stderr.write(second.stderr || '')
+  const why = second.error ? second.error.message : `npm install ended with ${second.status}`
   fail(`could not install the packages (${why}). Check the network and run \`npm ci\` yourself to see more.`)
+}
+
+/** Whatever the user's npm is set to: no install scripts, and everything that the lockfile names. */
+function npm(...command) {
+  const flags = ['--ignore-scripts', '--include=dev', '--include=optional', '--engine-strict=false']
+  return spawnSync(
+    process.platform === 'win32' ? 'npm.cmd' : 'npm',
+    [...command, ...flags, '--no-audit', '--no-fund', '--loglevel=error'],
+    { cwd: ROOT, stdio: ['ignore', 2, 'pipe'], encoding: 'utf8', shell: process.platform === 'win32' },
+  )
 }
 
 const notOlder = (file, than) => fs.statSync(file).mtimeMs >= fs.statSync(than).mtimeMs - 1000

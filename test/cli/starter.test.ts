@@ -116,11 +116,24 @@ test('packages: are installed again when the lockfile wants another version', ()
   expect(calls()).toContain('ci')
 })
 
-test('packages: end the start with what to do when npm fails', () => {
+test('packages: are installed without `ci` when that refuses the lockfile', () => {
+  const { run, fakeNpm, calls } = setup()
+  const result = run(['x'], fakeNpm('echo no >&2; [ "$1" = install ]'))
+  expect(
+    calls()
+      .split('\n')
+      .map((line) => line.split(' ').slice(0, 3).join(' ')),
+  ).toEqual(['ci --ignore-scripts --include=dev', 'install --no-save --ignore-scripts', ''])
+  expect(said(result).argv).toEqual(['x'])
+  expect(result.stderr).not.toContain('no\n')
+})
+
+test('packages: end the start with npm’s words and what to do when npm fails', () => {
   const { run, fakeNpm } = setup()
-  const result = run([], fakeNpm('exit 3'))
+  const result = run([], fakeNpm('echo "registry is away" >&2; exit 3'))
   expect(result.status).toBe(1)
-  expect(result.stderr).toContain('npm ci ended with 3')
+  expect(result.stderr).toContain('registry is away')
+  expect(result.stderr).toContain('npm install ended with 3')
   expect(result.stdout).toBe('')
 })
 

@@ -21,6 +21,7 @@ function main(argv) {
   if (command === 'test') return run(node, [path.join(ROOT, 'node_modules', 'vitest', 'vitest.mjs'), 'run', ...rest])
   if (command === 'bench') return run(node, [path.join(ROOT, 'bench', 'main.ts'), ...rest])
   if (command === 'proof') return run(node, [path.join(ROOT, 'test', 'proof', 'main.ts'), ...rest])
+  if (command === 'lint') return run(biome(), rest)
   return run(node, [path.join(ROOT, 'cli', 'main.ts'), ...argv], { ipc: true })
 }
 
@@ -88,6 +89,12 @@ function findNode() {
     `this is Node ${process.versions.node}, Fairlead needs ${NODE_MIN.join('.')} or newer and has no binary for ${here}. ` +
       'Install Node 24 (https://nodejs.org) and try again.',
   )
+}
+
+/** The linter's binary comes from its platform package; its main package wants platforms that not every registry has. */
+function biome() {
+  const file = path.join(ROOT, 'node_modules', '@biomejs', `cli-${process.platform}-${process.arch}`, 'biome')
+  return fs.existsSync(file) ? file : fail(`there is no linter for ${process.platform}-${process.arch} here`)
 }
 
 function newEnough(version) {

@@ -18,7 +18,11 @@ const EXITS: Record<keyof typeof EXIT, string> = {
 }
 
 const OUTPUTS: [string, string, z.ZodType][] = [
-  ['up --demo --report FILE', 'The audit report; also what `up --demo --exit --json` prints. `attempts` are those that ran: refused ones and those that never arrived are left out.', ReportSchema],
+  [
+    'up --demo --report FILE',
+    'The audit report; also what `up --demo --exit --json` prints. `attempts` are those that ran: refused ones and those that never arrived are left out.',
+    ReportSchema,
+  ],
   ['status --json', 'Processes of the data directory. `pid` is 0 while one waits for its restart.', StatusSchema],
   ['job submit --json', 'Answer of `POST /api/v1/jobs`.', SubmitAnswerSchema],
   ['job get|watch|cancel|retry --json', 'One job. Lists leave payload, result and attempts out.', JobSchema],

@@ -107,7 +107,11 @@ function environment(node) {
   const kept = Object.entries(process.env).filter(
     ([name]) => (!/^npm_/i.test(name) && name !== 'INIT_CWD') || NPM_KEPT.test(name),
   )
-  const env = Object.fromEntries(kept)
+  // Compiled code is kept between starts; it halves the time to the first line.
+  const env = Object.assign(
+    { NODE_COMPILE_CACHE: path.join(ROOT, 'node_modules', '.cache', 'fairlead') },
+    Object.fromEntries(kept),
+  )
   const pathName = Object.keys(env).find((name) => name.toUpperCase() === 'PATH') || 'PATH'
   env[pathName] = path.dirname(node) + path.delimiter + (env[pathName] || '')
   return env

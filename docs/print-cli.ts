@@ -72,13 +72,35 @@ whatever links lead to it. Its files are the regular files below it, without nes
 decimal digits, NUL, content.
 
 ## JSON
-${OUTPUTS.map(([title, text, schema]) => `### \`${title}\`\n${text}\n\n\`\`\`json\n${schemaText(schema)}\n\`\`\``).join('\n\n')}
+${OUTPUTS.map(([title, text, schema]) => `### \`${title}\`\n${text}\n\n\`\`\`text\n${schemaText(schema)}\n\`\`\``).join('\n\n')}
 `
 }
 
-/** JSON Schema 2020-12, a property a line. */
+type Shape = Record<string, unknown>
+
+/** A field a line, types as in JSON Schema: short enough to read, exact enough to be held by a test. */
 function schemaText(schema: z.ZodType): string {
-  return JSON.stringify(z.toJSONSchema(schema, { unrepresentable: 'any' }), null, 1)
+  return shapeText(z.toJSONSchema(schema, { unrepresentable: 'any' }) as Shape, '')
+}
+
+function shapeText(shape: Shape, indent: string): string {
+  if (shape['const'] !== undefined) return JSON.stringify(shape['const'])
+  if (Array.isArray(shape['enum'])) return shape['enum'].map((word) => JSON.stringify(word)).join(' | ')
+  const choices = (shape['anyOf'] ?? shape['oneOf']) as Shape[] | undefined
+  if (choices) return choices.map((choice) => shapeText(choice, indent)).join(' | ')
+  if (shape['type'] === 'array') return `[${shapeText(shape['items'] as Shape, indent)}, …]`
+  if (shape['type'] === 'object') return objectText(shape, indent)
+  return typeof shape['type'] === 'string' ? shape['type'] : 'any'
+}
+
+function objectText(shape: Shape, indent: string): string {
+  const inner = `${indent}  `
+  const required = new Set(shape['required'] as string[] | undefined)
+  const fields = Object.entries((shape['properties'] ?? {}) as Record<string, Shape>).map(
+    ([name, field]) => `${inner}${name}${required.has(name) ? '' : '?'}: ${shapeText(field, inner)}`,
+  )
+  if (fields.length > 0) return `{\n${fields.join('\n')}\n${indent}}`
+  return `{ KEY: ${shapeText((shape['additionalProperties'] ?? {}) as Shape, inner)}, … }`
 }
 
 function commandsOf(parent: Command, prefix = 'fairlead'): string[] {

@@ -23,6 +23,8 @@ const CASES = [
 
 const ROUNDS = 5
 const SECONDS = 2
+/** Our side compiles its hot path while it warms up; on a busy machine that takes seconds. */
+const WARM_UP_SECONDS = 5
 
 export async function run(options: BenchOptions): Promise<BenchResult> {
   const wanted = CASES.filter(({ name }) => options.only === undefined || name === options.only)
@@ -68,7 +70,7 @@ async function startSides(
 async function measure(name: string, connections: number, sides: Side[], options: BenchOptions): Promise<BenchCase> {
   const seconds = options.seconds ?? SECONDS
   const figures: Record<string, number[]> = {}
-  for (const side of sides) await load({ port: side.port, host: 'app.mesh', connections, seconds: 2 }) // warm up
+  for (const side of sides) await load({ port: side.port, host: 'app.mesh', connections, seconds: WARM_UP_SECONDS })
   for (let round = 0; round < Math.max(1, options.rounds ?? ROUNDS); round++) {
     for (const side of sides) {
       const before = side.pids.reduce((sum, pid) => sum + cpuMicros(pid), 0)

@@ -28,6 +28,8 @@ export interface ResponseHead {
   readonly status: number
   readonly fields: Fields
   readonly body: number | 'chunked' | 'until-close'
+  /** The lines of `fields` as they came, checked, each with CR LF: cheaper to pass on than the fields. */
+  readonly lines?: string | undefined
 }
 
 /** Value of the first field of that name (lower-case). */

@@ -22,6 +22,8 @@ import { refuse } from './refusal.ts'
 /** What the codec itself understood of a head. One shared object, refilled by each call: read it at once. */
 export interface Understood {
   fields: Fields
+  /** The lines of `fields` as they came; undefined when they are not the same (a `Connection` option took one out). */
+  lines: string | undefined
   host: string | undefined
   contentLength: number
   chunked: boolean
@@ -33,6 +35,7 @@ export interface Understood {
 
 const found: Understood = {
   fields: [],
+  lines: '',
   host: undefined,
   contentLength: -1,
   chunked: false,
@@ -46,6 +49,8 @@ const found: Understood = {
 export function understandFields(bytes: Uint8Array, text: string, base: number): Understood {
   const fields: Fields = []
   let connection: string | undefined
+  let lines = ''
+  let runFrom = -1
   found.fields = fields
   found.host = found.expect = found.upgrade = undefined
   found.contentLength = -1
@@ -55,9 +60,19 @@ export function understandFields(bytes: Uint8Array, text: string, base: number):
     const to = marks[mark + 1]!
     const value = text.slice(marks[mark + 2]! - base, marks[mark + 3]! - base)
     const known = knownNameAt(bytes, from, to, nameHashes[i]!) ?? otherName(text.slice(from - base, to - base))
-    if (known.kind === PASS) fields.push(known.name, value)
-    else connection = understand(known, value, connection)
+    if (known.kind === PASS) {
+      if (runFrom < 0) runFrom = from
+      fields.push(known.name, value)
+      continue
+    }
+    if (runFrom >= 0) {
+      lines += text.slice(runFrom - base, from - base)
+      runFrom = -1
+    }
+    connection = understand(known, value, connection)
   }
+  // The empty line ends the last run.
+  found.lines = runFrom < 0 ? lines : lines + text.slice(runFrom - base, text.length - 2)
   if (connection !== undefined) understandConnection(connection)
   return found
 }
@@ -128,6 +143,7 @@ function understandOption(option: string): void {
 
 function dropField(name: string): void {
   const { fields } = found
+  found.lines = undefined
   let kept = 0
   for (let i = 0; i < fields.length; i += 2) {
     if (fields[i] === name) continue

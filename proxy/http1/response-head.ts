@@ -9,6 +9,7 @@ import { type Understood, understandFields } from './fields.ts'
 import { HEAD_BYTES_MAX, refuse, refuseLarge } from './refusal.ts'
 
 export interface ParsedResponse extends ResponseHead {
+  readonly lines: string | undefined
   readonly end: number
   readonly close: boolean
   readonly interim: boolean
@@ -54,10 +55,12 @@ function assemble(status: number, http10: boolean, method: string, found: Unders
   if (bare && found.chunked) refuse('Transfer-Encoding in an answer without a body')
   const headOnly = bare || status === 304 || method === 'HEAD'
   // What a GET would have answered: the only place where a length stands without a body (RFC 9110 §8.6).
-  if (headOnly && !bare && found.contentLength >= 0) found.fields.push('content-length', String(found.contentLength))
+  const announced = headOnly && !bare && found.contentLength >= 0
+  if (announced) found.fields.push('content-length', String(found.contentLength))
   return {
     status,
     fields: found.fields,
+    lines: announced ? undefined : found.lines,
     body: headOnly ? 0 : bodyOf(found),
     end,
     close: found.close || (http10 && !found.keepAlive),

@@ -91,7 +91,7 @@ export class ServerConnection implements Channel, BodySink {
     else if (!bodiless) framing = `content-length: ${head.body}\r\n`
     if (this.#owner.draining) this.#closeAfter = true
     const close = this.#closeAfter ? CONNECTION_CLOSE : ''
-    this.#out.text(`${statusLine(head.status)}${fieldsText(head.fields)}${extra}${framing}${close}\r\n`)
+    this.#out.text(`${statusLine(head.status)}${head.lines ?? fieldsText(head.fields)}${extra}${framing}${close}\r\n`)
   }
 
   write(bytes: Buffer, from: number, to: number): void {

@@ -78,3 +78,16 @@ test('response head: every prefix is incomplete', () => {
   const text = 'HTTP/1.1 200 OK\r\nServer: x\r\nContent-Length: 3\r\n\r\n'
   for (let cut = 0; cut < text.length; cut++) expect(codeOf(text.slice(0, cut))).toBe('incomplete')
 })
+
+test('response head: the lines to pass on are those of the fields, without framing and hop-by-hop', () => {
+  const of = (text: string, method = 'GET') => parse(`HTTP/1.1 200 OK\r\n${text}\r\n`, method)!
+  expect(of('Server: x\r\nX-A:  1 \r\nContent-Length: 3\r\nB: 2\r\nConnection: close\r\n').lines).toBe(
+    'Server: x\r\nX-A:  1 \r\nB: 2\r\n',
+  )
+  expect(of('Content-Length: 3\r\n').lines).toBe('')
+  expect(of('A: 1\r\nTransfer-Encoding: chunked\r\n').lines).toBe('A: 1\r\n')
+  expect(of('Keep-Alive: timeout=5\r\nA: 1\r\n').lines).toBe('A: 1\r\n')
+  // A Connection option took a field away, or HEAD announces a length: then only the fields are right.
+  expect(of('A: 1\r\nConnection: a\r\n').lines).toBeUndefined()
+  expect(of('A: 1\r\nContent-Length: 3\r\n', 'HEAD').lines).toBeUndefined()
+})

@@ -27,6 +27,9 @@ interface Said {
   ipc: boolean
 }
 
+/** Our environment as it was before the `npm test` that we may run under. */
+const outside = Object.fromEntries(Object.entries(process.env).filter(([name]) => !/^(npm_|INIT_CWD)/.test(name)))
+
 /** A repository with nothing but a starter and a main.ts that does what `source` says. */
 function setup(source = SAY) {
   const root = mkdtempSync(join(tmpdir(), 'fairlead-starter-'))
@@ -42,7 +45,7 @@ function setup(source = SAY) {
   write('package-lock.json', lock)
   const installed = (text = lock): void => write('node_modules/.package-lock.json', text)
   const run = (args: string[], env: Record<string, string> = {}, node = process.execPath): SpawnSyncReturns<string> =>
-    spawnSync(node, [join(root, 'cli/starter.cjs'), ...args], { encoding: 'utf8', env: { ...process.env, ...env } })
+    spawnSync(node, [join(root, 'cli/starter.cjs'), ...args], { encoding: 'utf8', env: { ...outside, ...env } })
   /** An npm that writes down how it was called and what it "installs". */
   const fakeNpm = (script: string): Record<string, string> => {
     write('bin/npm', `#!/bin/sh\necho "$@" >> ${root}/npm-calls\n${script}\n`)

@@ -1,4 +1,4 @@
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect, onTestFinished, test } from 'vitest'
@@ -65,6 +65,7 @@ test('identity: joins by token, tells it, and keeps it in one private file', asy
   expect(identity.current()).toMatchObject({ spiffeId: WEB, trustDomain: 'fairlead.local' })
   expect(told).toBe(1)
   expect(plane.signCalls).toEqual([{ joinToken: 'web', peer: '' }])
+  await until(() => existsSync(join(dir, 'identity.json'))) // told first, kept right after
   expect(statSync(join(dir, 'identity.json')).mode & 0o777).toBe(0o600)
   expect(readFileSync(join(dir, 'identity.json'), 'utf8')).toContain('PRIVATE KEY')
 })

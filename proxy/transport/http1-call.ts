@@ -52,7 +52,8 @@ export class Http1Call implements UpstreamCall {
   }
 
   resume(): void {
-    this.connection?.resume()
+    // When it is over, the connection may carry another call, which may have paused it.
+    if (!this.over) this.connection?.resume()
   }
 
   abort(): void {

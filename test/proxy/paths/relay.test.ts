@@ -309,3 +309,36 @@ test('relay: a 100 MB upload passes with bounded memory when the app reads slowl
   expect(answer).toBe(String(total))
   expect(peak).toBeLessThan(30 * 1024 * 1024)
 }, 60_000)
+
+test('relay: an answer that comes in single bytes is the same answer', async () => {
+  const wire =
+    'HTTP/1.1 200 OK\r\nX-A: b\r\nTransfer-Encoding: chunked\r\n\r\n5;x=y\r\nhello\r\n3\r\n!!!\r\n0\r\nT: 1\r\n\r\n'
+  const app = await rawApp((socket) => {
+    socket.setNoDelay(true)
+    let at = 0
+    const next = (): void => {
+      if (at < wire.length) socket.write(wire[at++]!, 'latin1', () => setImmediate(next))
+    }
+    next()
+  })
+  const out = await plain(app)
+  const answer = await rawExchange(out.port, 'GET / HTTP/1.0\r\nHost: app.mesh\r\n\r\n')
+  expect(answer).toContain('X-A: b\r\n')
+  expect(answer.endsWith('\r\n\r\nhello!!!')).toBe(true)
+})
+
+test('relay: a request that comes in single bytes is the same request', async () => {
+  const app = await rawApp((socket, got) => {
+    if (got.endsWith('0\r\n\r\n')) socket.write('HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok')
+  })
+  const out = await plain(app)
+  const { socket, text, closed } = client(out.port)
+  socket.setNoDelay(true)
+  for (const byte of send('POST /a', 'Transfer-Encoding: chunked\r\n', '5\r\nhello\r\n0\r\n\r\n')) {
+    await new Promise((resolve) => socket.write(byte, 'latin1', resolve))
+  }
+  await closed
+  expect(text()).toMatch(/ok$/)
+  const body = app.received.split('\r\n\r\n').slice(1).join('\r\n\r\n')
+  expect(body.replace(/[0-9a-f]+\r\n([a-z]+)\r\n/g, '$1')).toBe('hello0\r\n\r\n')
+})

@@ -22,7 +22,7 @@ const CASES = [
 ] as const
 
 const ROUNDS = 5
-const SECONDS = 2
+const SECONDS = 3
 /** Our side compiles its hot path while it warms up; on a busy machine that takes seconds. */
 const WARM_UP_SECONDS = 5
 

@@ -1,10 +1,11 @@
 // pool.ts — connections of one backend: kept alive per endpoint, bounded over all of them, with one bounded queue.
 //
-// A call takes an idle connection of its endpoint (last used first), else a new one, else waits in line. A freed
-// connection serves the first in line for its endpoint; when the line wants another endpoint, it makes room for it.
+// A call takes an idle connection of its endpoint (last used first), else it waits in line while connections are dialled,
+// and takes the first one that is there: dialled, or freed by another call. So a burst never dials more than DIALS_MAX at
+// once (a storm of handshakes makes all of them miss their time), and nobody waits for a handshake that nobody needs.
+// A dial that fails tells the calls that waited when it began; all of them when the endpoint has no other connection.
 // Never: repeats a request. It says what is known about where the bytes got to; retry.ts decides.
 
-import type { Socket } from 'node:net'
 import type { Clock } from '../../kernel/clock.ts'
 import { asFairleadError, FairleadError } from '../../kernel/errors.ts'
 import type { Identity } from '../exchange.ts'
@@ -34,13 +35,21 @@ interface Kept {
 interface Lane {
   readonly endpoint: PoolEndpoint
   readonly idle: Kept[]
+  /** In line, oldest first. */
+  readonly waiting: Waiting[]
+  /** Dialling ones included. */
   connections: number
+  dialling: number
 }
 
 interface Waiting {
   readonly call: Http1Call
-  readonly lane: Lane
+  /** Place in the order of everything that happened to this pool. */
+  readonly order: number
 }
+
+/** Handshakes under way to one endpoint. */
+const DIALS_MAX = 16
 
 export class Pool implements CallOwner, ConnectionOwner {
   limits: Limits
@@ -50,9 +59,10 @@ export class Pool implements CallOwner, ConnectionOwner {
   readonly #identity: string
   readonly #lanes = new Map<string, Lane>()
   readonly #kept = new Map<Http1Connection, Kept>()
-  readonly #dialling = new Map<Http1Call, { socket: Socket; lane: Lane }>()
-  #waiting: Waiting[] = []
+  readonly #dialling = new Set<{ destroy(): void }>()
   #connections = 0
+  #waiting = 0
+  #order = 0
   #closed = false
   #retired = false
 
@@ -68,7 +78,7 @@ export class Pool implements CallOwner, ConnectionOwner {
   }
 
   get pending(): number {
-    return this.#waiting.length
+    return this.#waiting
   }
 
   open(endpoint: PoolEndpoint, request: UpstreamRequest, sink: ResponseSink): UpstreamCall {
@@ -76,22 +86,21 @@ export class Pool implements CallOwner, ConnectionOwner {
     const lane = this.#lane(endpoint)
     const kept = this.#takeIdle(lane)
     if (kept !== undefined) kept.connection.start(call)
-    else if (this.#connections < this.limits.maxConnections || this.#makeRoom()) this.#dial(call, lane)
-    else if (this.#waiting.length < this.limits.maxPendingRequests) this.#waiting.push({ call, lane })
-    else queueMicrotask(() => call.fail(saturated(this.limits), false, false))
+    else if (this.#waiting - this.#dialling.size >= this.limits.maxPendingRequests && !this.#mayDial(lane)) {
+      queueMicrotask(() => call.fail(saturated(this.limits), false, false))
+    } else this.#wait(lane, call)
     return call
   }
 
   /** CallOwner: the call is over before it had a connection. */
   cancel(call: Http1Call): void {
-    const attempt = this.#dialling.get(call)
-    if (attempt === undefined) {
-      this.#waiting = this.#waiting.filter((waiting) => waiting.call !== call)
+    for (const lane of this.#lanes.values()) {
+      const at = lane.waiting.findIndex((waiting) => waiting.call === call)
+      if (at < 0) continue
+      lane.waiting.splice(at, 1)
+      this.#waiting--
       return
     }
-    this.#dialling.delete(call)
-    attempt.socket.destroy()
-    this.#left(attempt.lane)
   }
 
   /** ConnectionOwner */
@@ -101,12 +110,14 @@ export class Pool implements CallOwner, ConnectionOwner {
       connection.destroy()
       return
     }
-    if (this.#retired && this.#waiting.length === 0) {
-      connection.destroy()
+    const next = this.#next(kept.lane)
+    if (next !== undefined) {
+      connection.start(next)
       return
     }
-    if (this.#waiting.length > 0) {
-      this.#serve(kept)
+    // Retired, or others wait and this connection takes their room.
+    if (this.#retired || (this.#waiting > 0 && this.#connections >= this.limits.maxConnections)) {
+      connection.destroy()
       return
     }
     connection.idleSince = this.#clock.now()
@@ -132,7 +143,7 @@ export class Pool implements CallOwner, ConnectionOwner {
       for (const kept of [...lane.idle]) {
         if (kept.connection.idleSince <= oldest || !this.#fresh(kept)) kept.connection.destroy()
       }
-      if (lane.connections === 0) this.#lanes.delete(lane.endpoint.key)
+      if (lane.connections === 0 && lane.waiting.length === 0) this.#lanes.delete(lane.endpoint.key)
     }
   }
 
@@ -145,10 +156,9 @@ export class Pool implements CallOwner, ConnectionOwner {
   /** Ends everything; calls in flight fail. */
   destroy(): void {
     this.#closed = true
-    for (const { call } of this.#waiting.splice(0)) call.fail(saturated(this.limits), false, false)
-    for (const call of [...this.#dialling.keys()]) {
-      this.cancel(call)
-      call.fail(new FairleadError('DRAINING', 'This sidecar is leaving.'), false, false)
+    for (const socket of this.#dialling) socket.destroy()
+    for (const lane of this.#lanes.values()) {
+      this.#failWaiting(lane, Number.POSITIVE_INFINITY, new FairleadError('DRAINING', 'This sidecar is leaving.'))
     }
     for (const connection of [...this.#kept.keys()]) connection.destroy()
   }
@@ -156,7 +166,7 @@ export class Pool implements CallOwner, ConnectionOwner {
   #lane(endpoint: PoolEndpoint): Lane {
     let lane = this.#lanes.get(endpoint.key)
     if (lane === undefined) {
-      lane = { endpoint, idle: [], connections: 0 }
+      lane = { endpoint, idle: [], waiting: [], connections: 0, dialling: 0 }
       this.#lanes.set(endpoint.key, lane)
     }
     return lane
@@ -187,7 +197,25 @@ export class Pool implements CallOwner, ConnectionOwner {
     return false
   }
 
-  #dial(call: Http1Call, lane: Lane): void {
+  #wait(lane: Lane, call: Http1Call): void {
+    lane.waiting.push({ call, order: this.#order++ })
+    this.#waiting++
+    if (lane.dialling < lane.waiting.length && this.#mayDial(lane)) this.#dial(lane)
+  }
+
+  #mayDial(lane: Lane): boolean {
+    if (this.#closed || lane.dialling >= DIALS_MAX) return false
+    return this.#connections < this.limits.maxConnections || this.#makeRoom()
+  }
+
+  /** First in line for this endpoint. */
+  #next(lane: Lane): Http1Call | undefined {
+    const waiting = lane.waiting.shift()
+    if (waiting !== undefined) this.#waiting--
+    return waiting?.call
+  }
+
+  #dial(lane: Lane): void {
     const identity = this.#identity === '' ? undefined : this.#parts.identity.current()
     const target = {
       address: lane.endpoint.endpoint.address,
@@ -195,49 +223,57 @@ export class Pool implements CallOwner, ConnectionOwner {
       identity: this.#identity,
       connectTimeoutMs: this.limits.connectTimeoutMs,
     }
-    lane.connections++
-    this.#connections++
+    const order = this.#order++
     try {
-      const socket = dial(this.#parts, target, this, (result) => this.#dialled(call, lane, identity, result))
-      this.#dialling.set(call, { socket, lane })
+      const socket = dial(this.#parts, target, this, (result) => {
+        this.#dialling.delete(socket)
+        lane.dialling--
+        if (result instanceof FairleadError) this.#dialFailed(lane, order, result)
+        else this.#dialled(lane, identity, result)
+      })
+      this.#dialling.add(socket)
+      lane.dialling++
+      lane.connections++
+      this.#connections++
     } catch (thrown) {
-      this.#left(lane)
-      queueMicrotask(() => call.fail(asFairleadError(thrown), false, false))
+      const error = asFairleadError(thrown)
+      queueMicrotask(() => this.#failWaiting(lane, Number.POSITIVE_INFINITY, error))
     }
   }
 
-  #dialled(call: Http1Call, lane: Lane, identity: Identity | undefined, result: Dialled | FairleadError): void {
-    const wanted = this.#dialling.delete(call)
-    if (result instanceof FairleadError) {
-      if (!wanted) return // cancelled: counted out there
-      this.#left(lane)
-      call.fail(result, false, false)
-      return
-    }
-    const { connection, validUntil } = result
+  #dialled(lane: Lane, identity: Identity | undefined, { connection, validUntil }: Dialled): void {
     this.#kept.set(connection, { connection, lane, validUntil, expired: false, identity })
-    if (call.over || this.#closed) connection.destroy()
-    else connection.start(call)
+    this.released(connection)
+    this.#grow(lane)
   }
 
-  /** A connection of this lane is no more: the first in line may have a new one. */
+  #dialFailed(lane: Lane, order: number, error: FairleadError): void {
+    const unreachable = lane.connections === 1 // this one, and it failed
+    this.#failWaiting(lane, unreachable ? Number.POSITIVE_INFINITY : order, error)
+    this.#left(lane)
+  }
+
+  /** Fails the calls that were in line before `order`. */
+  #failWaiting(lane: Lane, order: number, error: FairleadError): void {
+    while (lane.waiting.length > 0 && lane.waiting[0]!.order < order) this.#next(lane)!.fail(error, false, false)
+  }
+
+  /** A connection of this lane is no more: there is room for one more, here or elsewhere. */
   #left(lane: Lane): void {
     lane.connections--
     this.#connections--
-    if (this.#closed || this.#connections >= this.limits.maxConnections) return
-    const next = this.#waiting.shift()
-    if (next !== undefined) this.#dial(next.call, next.lane)
+    this.#grow(lane)
+    if (this.#waiting === 0) return
+    for (const other of this.#lanes.values()) if (other !== lane) this.#grow(other)
   }
 
-  /** A connection is free and calls wait: first one for this endpoint, else it makes room for the first in line. */
-  #serve(kept: Kept): void {
-    const at = this.#waiting.findIndex((waiting) => waiting.lane === kept.lane)
-    if (at < 0) {
-      kept.connection.destroy()
-      return
+  #grow(lane: Lane): void {
+    while (lane.dialling < lane.waiting.length && this.#connections < this.limits.maxConnections) {
+      if (this.#closed || lane.dialling >= DIALS_MAX) return
+      const before = lane.dialling
+      this.#dial(lane)
+      if (lane.dialling === before) return // no certificate: those in line are being told
     }
-    const [next] = this.#waiting.splice(at, 1)
-    kept.connection.start(next!.call)
   }
 }
 

@@ -10,9 +10,9 @@ import type { Clock, WallMs } from '../kernel/clock.ts'
 import type { Lifetime } from '../kernel/lifetime.ts'
 import type { Log } from '../kernel/log.ts'
 import type { Random } from '../kernel/random.ts'
+import { readConfigFiles } from '../mesh-config/files.ts'
 import { openApiKey } from './api/api-key.ts'
 import { startApi } from './api/server.ts'
-import { readConfigFiles } from './config-files.ts'
 import { ConfigStore } from './config-store.ts'
 import type { MeshStatus } from './contract.ts'
 import { startDiscovery } from './discovery/discovery.ts'
@@ -60,7 +60,7 @@ export async function startControlPlane(options: Options, ambient: Ambient, life
   let wake = (): void => undefined // until there is a loop to wake
   const onChange = (): void => wake()
   const config = new ConfigStore({ ...state, trustDomain, log, onChange })
-  applyConfigFlag(config, options.config, log)
+  await applyConfigFlag(config, options.config, log)
   const discovery = life.own(
     startDiscovery({
       consulUrl: options.consul ?? registry!.url,
@@ -170,13 +170,13 @@ async function startSigning(parts: SigningParts): Promise<{ tokens: JoinTokens; 
 }
 
 /** `--config` wins at start when it differs from what the state holds; the log says which one runs. */
-function applyConfigFlag(config: ConfigStore, path: string | undefined, log: Log): void {
+async function applyConfigFlag(config: ConfigStore, path: string | undefined, log: Log): Promise<void> {
   const stored = config.applied
   if (path === undefined) {
     log.info({ version: stored?.version ?? '' }, stored ? 'config of the state runs' : 'no config yet')
     return
   }
-  const files = readConfigFiles(path)
+  const files = await readConfigFiles(path)
   if (stored?.version === configVersion(files)) {
     log.info({ version: stored.version, path }, 'config of the state runs; --config is the same')
     return

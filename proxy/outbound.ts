@@ -11,6 +11,7 @@ import { HEADERS } from '../kernel/local-surface.ts'
 import type { Log } from '../kernel/log.ts'
 import type { Random } from '../kernel/random.ts'
 import type { Tracing } from '../kernel/tracing.ts'
+import { rewritePath } from '../mesh-config/match.ts'
 import type { Filters } from '../mesh-config/snapshot.ts'
 import {
   type BackendEntry,
@@ -31,7 +32,7 @@ import type { Channel, RequestSink } from './listen/channel.ts'
 import { type Listener, type ListenerLimits, startListener } from './listen/listener.ts'
 import { answerError } from './path/answer.ts'
 import { Deadlines } from './path/deadlines.ts'
-import { editFields, redirectLocation, rewritePath } from './path/filters.ts'
+import { editFields, redirectLocation } from './path/filters.ts'
 import { flagOf } from './path/flags.ts'
 import { Forwarding, type PathParts } from './path/forwarding.ts'
 import { LocalRequest, refuseForeign } from './path/local-request.ts'
@@ -260,6 +261,7 @@ class OutboundRequest extends Forwarding {
     this.#backend = chosen.backend
     this.#target = this.head.path + this.head.query
     if (retry === '1') this.#withdraw(chosen.backend)
+    else chosen.backend.budget.deposit()
     if (quote !== undefined) this.#path.options.localSurface.drawn(quote, chosen.backend.backend.name)
     this.#limits(chosen.backend)
     this.#try(chosen.backend, chosen.endpoint)
@@ -301,7 +303,7 @@ class OutboundRequest extends Forwarding {
       if (filters.requestHeaders !== undefined) this.#pass = editFields(this.#pass, filters.requestHeaders)
       if (filters.rewrite === undefined) continue
       if (filters.rewrite.hostname !== undefined) this.#host = filters.rewrite.hostname
-      if (filters.rewrite.path !== undefined) path = rewritePath(path, filters.rewrite.path)
+      if (filters.rewrite.path !== undefined) path = rewritePath(filters.rewrite.path, path)
     }
     return path + this.head.query
   }

@@ -8,9 +8,9 @@
 import { createPublicKey, type KeyObject } from 'node:crypto'
 import type { DatabaseSync } from 'node:sqlite'
 import { createIntermediate, createRoot, INTERMEDIATE_LIFE_MS, type Issuer } from '../../certs/ca.ts'
-import { parseCertificate } from '../../certs/certificate.ts'
+import { parseIssuer } from '../../certs/issuer.ts'
 import { generateKey, keyToPem, parseKey } from '../../certs/keys.ts'
-import { certificatesToPem, parseCertificates } from '../../certs/pem.ts'
+import { certificatesToPem } from '../../certs/pem.ts'
 import type { Sealer } from '../../certs/seal.ts'
 import type { Clock } from '../../kernel/clock.ts'
 import { assert, FairleadError } from '../../kernel/errors.ts'
@@ -107,12 +107,12 @@ async function create(options: AuthorityOptions): Promise<Opened> {
 
 /** Opening a key is dear on purpose (scrypt), so all at once. */
 async function load(options: AuthorityOptions): Promise<Opened> {
-  const [root, below, tokenKey] = await Promise.all([
+  const [root, intermediate, tokenKey] = await Promise.all([
     loadIssuer(options, 'root'),
     loadIssuer(options, 'intermediate'),
     loadKey(options, 'join-token'),
   ])
-  return { root, intermediate: { ...below, chain: [below.certificate] }, tokenKey }
+  return { root, intermediate, tokenKey }
 }
 
 interface Row {
@@ -147,18 +147,12 @@ async function loadKey(options: AuthorityOptions, name: Name): Promise<KeyObject
 async function loadIssuer(options: AuthorityOptions, name: 'root' | 'intermediate'): Promise<Issuer> {
   const row = options.sql.prepare('SELECT certificate FROM authority WHERE name = ?').get(name)
   assert(row, `the state holds the authority ${name}`)
-  const [der] = parseCertificates(String(row['certificate']), `Stored ${name}`)
-  const certificate = der && parseCertificate(der)
-  assert(certificate, `the stored certificate of ${name} can be read`)
-  const trustDomain = trustDomainOf(certificate.openssl.subjectAltName ?? '')
-  if (trustDomain !== options.trustDomain) {
-    const text = `The state belongs to the trust domain ${trustDomain}, not ${options.trustDomain}.`
+  const issuer = parseIssuer(String(row['certificate']), await loadKey(options, name), `Stored ${name}`)
+  if (issuer.trustDomain !== options.trustDomain) {
+    const text = `The state belongs to the trust domain ${issuer.trustDomain}, not ${options.trustDomain}.`
     throw new FairleadError('INVALID_INPUT', text)
   }
-  const key = await loadKey(options, name)
-  return { trustDomain, certificate: der, key, chain: [], notAfter: certificate.notAfter }
+  return issuer
 }
 
-/** Our own certificate, which we wrote ourselves: its only alternative name is `spiffe://<trust domain>`. */
-const trustDomainOf = (alternativeNames: string): string => alternativeNames.replace(/^URI:spiffe:\/\//, '')
 const labelOf = (name: Name): string => `fairlead authority ${name}`

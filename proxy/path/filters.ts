@@ -1,8 +1,9 @@
-// filters.ts — what HTTPRoute filters do to a request or response: header edits, rewrite, redirect. Pure.
+// filters.ts — what HTTPRoute filters do to a request or response: header edits and redirects (rewrites: match.ts). Pure.
 //
 // Semantics of the standard (reference/mesh.md §3b 8–10): remove, set (replaces every value), add (appends).
 
-import type { Filters, HeaderEdit, PathRewrite } from '../../mesh-config/snapshot.ts'
+import { rewritePath } from '../../mesh-config/match.ts'
+import type { Filters, HeaderEdit } from '../../mesh-config/snapshot.ts'
 import type { Fields } from '../exchange.ts'
 
 export function editFields(fields: Fields, edit: HeaderEdit): Fields {
@@ -22,14 +23,6 @@ function addField(fields: Fields, name: string, value: string): void {
   fields.push(name, value)
 }
 
-export function rewritePath(path: string, rewrite: PathRewrite): string {
-  if (rewrite.type === 'ReplaceFullPath') return rewrite.value === '' ? '/' : rewrite.value
-  const prefix = rewrite.prefix.endsWith('/') ? rewrite.prefix.slice(0, -1) : rewrite.prefix
-  const rest = path.slice(prefix.length)
-  const head = rewrite.value.endsWith('/') ? rewrite.value.slice(0, -1) : rewrite.value
-  return `${head}${rest}` || '/'
-}
-
 /** Value of `Location`. `host` has the port that the client called, if it named one. */
 export function redirectLocation(
   redirect: NonNullable<Filters['redirect']>,
@@ -44,5 +37,5 @@ export function redirectLocation(
     redirect.port ?? (redirect.scheme === undefined && colon >= 0 ? Number(host.slice(colon + 1)) : undefined)
   const wellKnown = scheme === 'https' ? 443 : 80
   const suffix = port === undefined || port === wellKnown ? '' : `:${port}`
-  return `${scheme}://${hostname}${suffix}${redirect.path ? rewritePath(path, redirect.path) : path}${query}`
+  return `${scheme}://${hostname}${suffix}${redirect.path ? rewritePath(redirect.path, path) : path}${query}`
 }

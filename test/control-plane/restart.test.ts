@@ -124,5 +124,5 @@ test('start: fails with its reason when the config is invalid and the state hold
   const path = join(temporaryDirectory(), 'a.yaml')
   writeFileSync(path, 'kind: [broken')
   await expect(startPlane(['--config', path])).rejects.toMatchObject({ code: 'CONFIG_INVALID' })
-  await expect(startPlane(['--config', `${path}.missing`])).rejects.toMatchObject({ code: 'CONFIG_INVALID' })
+  await expect(startPlane(['--config', `${path}.missing`])).rejects.toMatchObject({ code: 'INVALID_INPUT' })
 })

@@ -50,7 +50,7 @@ test('sqlite: SCHEMA_TOO_NEW when a newer build wrote the file', async () => {
   await expect(startSqliteStore({ dir, onFatal })).rejects.toMatchObject({ code: 'SCHEMA_TOO_NEW' })
 })
 
-test('sqlite: a commit that the disk refuses leaves nothing, and later commits stand', async () => {
+test('sqlite: a transaction that the engine refuses leaves nothing, and later commits stand', async () => {
   const dir = tempDir()
   const store = await startSqliteStore({ dir, onFatal })
   onTestFinished(() => store.close())
@@ -89,7 +89,7 @@ test('sqlite: codes stay what they were written as', () => {
   expect(Object.values(OUTCOME_CODE)).toEqual([0, 1, 2, 3, 4, 5, 6])
 })
 
-test('sqlite: every commit is synced, when asked of the engine', async () => {
+test('sqlite: the database file is in WAL mode once a commit was made', async () => {
   const dir = tempDir()
   const store = await startSqliteStore({ dir, onFatal })
   onTestFinished(() => store.close())

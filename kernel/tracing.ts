@@ -118,6 +118,21 @@ export async function startTracing(options: TracingOptions): Promise<Tracing> {
 
 type Api = typeof import('@opentelemetry/api')
 
+/** A collector that does not answer must not hold up the end of a process: what it has not taken by then is lost. */
+const FLUSH_MS_MAX = 2_000
+
+async function within(work: Promise<void>, ms: number): Promise<void> {
+  let timer: NodeJS.Timeout | undefined
+  const limit = new Promise<void>((done) => {
+    timer = setTimeout(done, ms)
+  })
+  try {
+    await Promise.race([work, limit])
+  } finally {
+    clearTimeout(timer)
+  }
+}
+
 function liveTracing(api: Api, tracer: Tracer, shutdown: () => Promise<void>): Tracing {
   const kinds: Record<SpanStart['kind'], SpanKind> = {
     server: api.SpanKind.SERVER,
@@ -145,7 +160,7 @@ function liveTracing(api: Api, tracer: Tracer, shutdown: () => Promise<void>): T
         : api.ROOT_CONTEXT
       return activeSpan(api, tracer.startSpan(name, options, parent), start.parent?.state)
     },
-    close: shutdown,
+    close: () => within(shutdown(), FLUSH_MS_MAX),
   }
 }
 

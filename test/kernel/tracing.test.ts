@@ -1,5 +1,13 @@
-import { expect, test } from 'vitest'
-import { childContext, formatTraceparent, newTraceContext, parseTraceparent } from '../../kernel/tracing.ts'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { expect, onTestFinished, test } from 'vitest'
+import {
+  childContext,
+  formatTraceparent,
+  newTraceContext,
+  parseTraceparent,
+  startTracing,
+} from '../../kernel/tracing.ts'
 
 const GOOD = '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01'
 
@@ -35,3 +43,19 @@ test('trace ids: are distinct over pool refills, and a child keeps its trace', (
   expect(child.traceId).toBe(parent.traceId)
   expect(child.spanId).not.toBe(parent.spanId)
 })
+
+test('tracing: ends soon when its collector takes the spans and never answers', async () => {
+  const deaf = createServer(() => undefined)
+  await new Promise<void>((done) => deaf.listen(0, '127.0.0.1', done))
+  onTestFinished(() => {
+    deaf.close()
+    deaf.closeAllConnections()
+  })
+  const endpoint = `http://127.0.0.1:${(deaf.address() as AddressInfo).port}`
+  const tracing = await startTracing({ serviceName: 's', serviceVersion: '1', instance: 'i', endpoint })
+  tracing.startSpan('work', { kind: 'internal', parent: undefined }).end()
+  const arrived = new Promise((done) => deaf.once('request', done))
+  const closing = tracing.close()
+  await arrived
+  await closing // the test's own time limit is what this would run into
+}, 5_000)

@@ -22,6 +22,8 @@ export interface SidecarState {
   stream: SidecarStream | undefined
   /** Version that it should run; '' until the first snapshot was compiled. */
   current: string
+  /** Version that its stream was told last, or that it had when it came: what it runs next, acked or not. */
+  told: string
   nack: readonly Problem[]
   /** When the change that made `current` was noticed. */
   changedAt: MonotonicMs
@@ -78,7 +80,7 @@ export class Sidecars implements Closable {
     const { instance, service, namespace, version, have } = stream.hello
     const before = this.#all.get(instance)
     const known = { instance, service, namespace, version, acked: have, leafNotAfter: stream.leafNotAfter }
-    const state = { ...absent(known), stream, changedAt: this.#options.clock.now() }
+    const state = { ...absent(known), stream, told: have, changedAt: this.#options.clock.now() }
     this.#all.set(instance, state)
     this.#save(instance)
     // No goaway: of two processes that claim one instance, each would come back at once.
@@ -107,7 +109,9 @@ export class Sidecars implements Closable {
     state.current = snapshot.version
     state.nack = []
     state.changedAt = changedAt
-    if (!state.stream || state.known.acked === snapshot.version) return
+    // Not what it acked: an older ack says nothing about a newer version that is on its way (A, B, A again).
+    if (!state.stream || state.told === snapshot.version) return
+    state.told = snapshot.version
     state.stream.publish(snapshot)
     this.#options.onPushed()
   }
@@ -170,7 +174,7 @@ export class Sidecars implements Closable {
 }
 
 function absent(known: KnownSidecar): SidecarState {
-  return { known, stream: undefined, current: '', nack: [], changedAt: 0 as MonotonicMs }
+  return { known, stream: undefined, current: '', told: '', nack: [], changedAt: 0 as MonotonicMs }
 }
 
 /** Runs what it should: a sidecar that was not compiled for yet counts as missing. */

@@ -162,3 +162,19 @@ test('absent sidecar: counts as missing while it is registered, and is forgotten
   await plane.register({ instance: fresh('newcomer'), service })
   await until(async () => (await plane.mesh()).accepted.missing.includes(crashed))
 })
+
+test('stream: brings an older version again when it is due again before the newer one was acked', async () => {
+  const plane = shared()
+  const [service, instance] = [fresh('worker'), fresh('w')]
+  const stream = plane.stream(await plane.join(service), { service, instance })
+  await plane.register({ instance, service, port: 21_002 })
+  await stream.snapshotWith((snapshot) => endpointsOf(snapshot, service).includes(instance))
+  const first = stream.snapshots.at(-1)!
+  stream.send({ t: 'ack', version: first.version })
+  await until(async () => (await sidecarOf(plane, instance))?.acked === first.version)
+  await plane.consul(`agent/check/fail/fairlead:${instance}?note=draining`)
+  await stream.snapshotWith((snapshot) => !endpointsOf(snapshot, service).includes(instance)) // never acked
+  const before = stream.snapshots.length
+  await plane.consul(`agent/check/pass/fairlead:${instance}`)
+  await until(() => stream.snapshots.slice(before).some((snapshot) => snapshot.version === first.version))
+})

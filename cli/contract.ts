@@ -52,6 +52,27 @@ export const StatusSchema = z.object({
 })
 export type Status = z.infer<typeof StatusSchema>
 
+/** `fairlead schedule next --json` */
+export const ScheduleNextSchema = z.strictObject({
+  /** As asked for. */
+  zone: z.string(),
+  /** Version of the zone rules that this was computed with, e.g. `2026c`. */
+  tzdata: z.string(),
+  fires: z.array(
+    z.strictObject({
+      /** UTC. */
+      at: z.string(),
+      /** `2025-03-09T03:00:00`, on the wall clock of the zone. */
+      local: z.string(),
+      /** `-04:00` */
+      offset: z.string(),
+      /** Which rule made it fire here, for people. */
+      why: z.string(),
+    }),
+  ),
+})
+export type ScheduleNext = z.infer<typeof ScheduleNextSchema>
+
 /** Payload and result of the job type `package.audit`. */
 export const AuditPayloadSchema = z.strictObject({ root: z.string(), path: z.string(), run: z.string() })
 export const AuditResultSchema = z.object({

@@ -4,6 +4,7 @@ import { Command } from 'commander'
 import { addJobCommands } from './commands/jobs.ts'
 import { addMeshCommands } from './commands/mesh.ts'
 import { addProcessCommands } from './commands/processes.ts'
+import { addScheduleCommands } from './commands/schedules.ts'
 import type { Act } from './context.ts'
 import { fairleadVersion } from './version.ts'
 
@@ -38,5 +39,6 @@ export function buildProgram(act: Act): Command {
   addProcessCommands(program, act)
   addMeshCommands(program, act)
   addJobCommands(program, act)
+  addScheduleCommands(program, act)
   return program
 }

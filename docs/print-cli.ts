@@ -1,7 +1,13 @@
 // print-cli.ts — prints docs/cli.md from the commands and schemas themselves: `node docs/print-cli.ts > docs/cli.md`.
 
 import type { Command } from 'commander'
-import { AuditPayloadSchema, AuditResultSchema, ReportSchema, StatusSchema } from '../cli/contract.ts'
+import {
+  AuditPayloadSchema,
+  AuditResultSchema,
+  ReportSchema,
+  ScheduleNextSchema,
+  StatusSchema,
+} from '../cli/contract.ts'
 import { EXIT } from '../cli/exit.ts'
 import { buildProgram } from '../cli/program.ts'
 import { WELL_KNOWN } from '../cli/up/ports.ts'
@@ -27,6 +33,7 @@ const OUTPUTS: [string, string, z.ZodType][] = [
   ['job submit --json', 'Answer of `POST /api/v1/jobs`.', SubmitAnswerSchema],
   ['job get|watch|cancel|retry --json', 'One job. Lists leave payload, result and attempts out.', JobSchema],
   ['job list --json', 'A page; `cursor` leads to the next one.', JobListSchema],
+  ['schedule next --json', 'When an expression fires (docs/time.md).', ScheduleNextSchema],
   ['POST /api/v1/jobs/batch', 'Answer to a batch, as the audit sends it.', BatchAnswerSchema],
   ['package.audit (payload)', 'What a job of the audit is told.', AuditPayloadSchema],
   ['package.audit (result)', 'What its handlers answer; v1 and v2 find the same facts.', AuditResultSchema],

@@ -51,10 +51,18 @@ export function nextWallFire(rule: LocalRule, zone: Zone, after: WallMs, policy:
     if (moved && (!fire || moved.at < fire.at)) return moved
     if (fire) return fire
     if (beyond === undefined) return undefined
-    // No match before `beyond`, so no fire before that wall time in any zone.
-    cursor = Math.max(span.end, beyond - 2 * DAY_MS) as WallMs
+    cursor = leap(rule, toLocal(cursor, span.offsetMs), { beyond, spanEnd: span.end })
   }
   return undefined
+}
+
+/**
+ * Where to look next: at the end of the span, or shortly before the next match, years away perhaps. A clock set back
+ * shows wall times again that lie behind us; we leap only when none of those matches.
+ */
+function leap(rule: LocalRule, now: LocalMs, { beyond, spanEnd }: { beyond: LocalMs; spanEnd: WallMs }): WallMs {
+  const shownAgain = rule.next(localPlus(now, -CHANGE_MS_MAX))! < now
+  return shownAgain ? spanEnd : (Math.max(spanEnd, beyond - 2 * DAY_MS) as WallMs)
 }
 
 /** For people: `02:30:00 does not exist on 2025-03-09; fired at the end of the gap`. */

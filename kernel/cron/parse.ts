@@ -84,7 +84,10 @@ export function requireExpression(text: string, options: ParseOptions = {}): Tim
 
 /** Three lines for people: the expression, carets, what is wrong. */
 export function renderProblem(text: string, { at, length, message }: CronProblem): string {
-  return `  ${text}\n  ${' '.repeat(at)}${'^'.repeat(length)}\n  ${message} (column ${at + 1})`
+  const said = `${message} (column ${at + 1})`
+  return text.length > EXPRESSION_CHARS_MAX
+    ? `  ${said}`
+    : `  ${text}\n  ${' '.repeat(at)}${'^'.repeat(length)}\n  ${said}`
 }
 
 type Token = { readonly text: string; readonly at: number }

@@ -6,6 +6,7 @@ import { cpus, release, totalmem } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { auditKills } from './audit-kills.ts'
+import { cron } from './cron.ts'
 
 export interface ProofOptions {
   readonly seed: number
@@ -17,7 +18,7 @@ export interface ProofResult {
   readonly figures: Readonly<Record<string, unknown>>
 }
 
-const PROOFS: Record<string, (options: ProofOptions) => Promise<ProofResult>> = { 'audit-kills': auditKills }
+const PROOFS: Record<string, (options: ProofOptions) => Promise<ProofResult>> = { 'audit-kills': auditKills, cron }
 const DIR = join(import.meta.dirname, '../../docs/proof')
 
 const { values, positionals } = parseArgs({

@@ -6,8 +6,8 @@ import type { CronSpec, DaysOfMonth, DaysOfWeek } from './spec.ts'
 /** Says whether a date is one of the schedule's; `at` is its midnight. */
 export type DayTest = (date: CivilDate, at: LocalMs) => boolean
 
-/** The calendar repeats after 400 years, weekdays included. */
-const CYCLE_YEARS = 400
+/** 28 years in a row hold each of the 14 kinds of year: seven weekdays of 1 January, leap or not. */
+const KINDS_YEARS = 28
 
 export function dayTestOf(spec: CronSpec): DayTest {
   const { months, dom, dow, dayMatch } = spec
@@ -23,7 +23,7 @@ export function dayTestOf(spec: CronSpec): DayTest {
 /** Is there a date at all? `0 0 30 2 *` has none. */
 export function hasAnyDate(spec: CronSpec): boolean {
   const test = dayTestOf(spec)
-  for (let year = 2000; year < 2000 + CYCLE_YEARS; year++) {
+  for (let year = 2000; year < 2000 + KINDS_YEARS; year++) {
     for (const month of spec.months) {
       for (let day = 1; day <= daysInMonth(year, month); day++) {
         const date = { year, month, day }

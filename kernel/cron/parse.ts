@@ -1,7 +1,7 @@
 // parse.ts — the text of a schedule → TimeSpec, or every problem with its place in the text.
 //
 // Five fields (minute hour day-of-month month day-of-week) or six (second first); @hourly … @yearly; @every 90s.
-// Dialect and decisions: docs/time.md. An expression without a single date in 400 years is refused here.
+// Dialect and decisions: docs/time.md. An expression without a single date in any year is refused here.
 
 import { FairleadError } from '../errors.ts'
 import { hasAnyDate } from './days.ts'

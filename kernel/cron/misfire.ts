@@ -59,11 +59,13 @@ const COUNT_MAX = 1000
 
 /**
  * What is due in (evaluatedTo, now].
+ * @param fired fires that there were so far; missed ones do not count towards the schedule's `firesMax`.
  * @param evaluatedTo what the last decision returned. A clock set back (now ≤ evaluatedTo) decides nothing.
  */
-export function decideDue(schedule: Schedule, evaluatedTo: WallMs, now: WallMs, misfire: Misfire): DueDecision {
+export function decideDue(whole: Schedule, evaluatedTo: WallMs, now: WallMs, misfire: Misfire, fired = 0): DueDecision {
   if (now <= evaluatedTo) return { due: [], missed: [], evaluatedTo }
   const { policy, windowMs, graceMs } = misfire
+  const schedule: Schedule = { next: (after) => whole.next(after, fired) }
   const onTimeAfter = Math.max(evaluatedTo, now - graceMs - 1) as WallMs
   const windowAfter = Math.max(evaluatedTo, Math.min(onTimeAfter, now - windowMs - 1)) as WallMs
   const missed: Missed[] = []
@@ -80,7 +82,8 @@ export function decideDue(schedule: Schedule, evaluatedTo: WallMs, now: WallMs, 
     ...caught.map((fire) => ({ fire, late: true })),
     ...firesIn(schedule, onTimeAfter, now, Number.POSITIVE_INFINITY).map((fire) => ({ fire, late: false })),
   ]
-  return { due, missed, evaluatedTo: now }
+  const within = due.filter(({ fire }, n) => whole.next((fire.at - 1) as WallMs, fired + n) !== undefined)
+  return { due: within, missed, evaluatedTo: now }
 }
 
 /** Fires in (after, to], at most `limit`. */

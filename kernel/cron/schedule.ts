@@ -7,10 +7,10 @@ import type { WallMs } from '../clock.ts'
 import { assert, FairleadError } from '../errors.ts'
 import { type CalendarRule, isOpen } from './calendar.ts'
 import { compileLocalRule } from './local-rule.ts'
-import { DAY_MS, SECOND_MS, toLocal } from './local-time.ts'
+import { DAY_MS, localPlus, startOfDay, toInstant, toLocal } from './local-time.ts'
 import { DST_DEFAULT, type DstPolicy, type Fire, nextWallFire } from './next.ts'
 import type { EverySpec, TimeSpec } from './spec.ts'
-import { type Blackout, blackoutEnd, isInWindow, type TimeWindow, windowEntry } from './window.ts'
+import { type Blackout, blackoutEnd, type TimeWindow, windowEntry } from './window.ts'
 import { openZone, type Zone } from './zone.ts'
 
 export interface ScheduleRule {
@@ -37,8 +37,8 @@ export interface Schedule {
 
 type NextAfter = (after: WallMs) => Fire | undefined
 
-/** Steps over blackouts and closed days; each passes a whole blackout or at least an hour of an interval. */
-const STEPS_MAX = 100_000
+/** Windows and closed days that allowed no interval for so long will not allow any. */
+const SEARCH_MS_MAX = 60 * 366 * DAY_MS
 
 /** @throws INVALID_INPUT for an unknown zone, or a calendar that cannot apply. */
 export function compileSchedule(rule: ScheduleRule): Schedule {
@@ -94,11 +94,11 @@ function everyRule({ periodMs }: EverySpec, rule: ScheduleRule, zone: Zone): Nex
   }
   return (after) => {
     let at = gridAfter(after, anchor, periodMs)
-    for (let step = 0; step < STEPS_MAX; step++) {
+    for (const end = at + SEARCH_MS_MAX; at < end; ) {
       const fire = fireAt(at)
-      const leap = leapOver(fire, { calendar, windows })
-      if (leap === undefined) return fire
-      at = leap > periodMs ? gridAfter((at + leap - 1) as WallMs, anchor, periodMs) : ((at + periodMs) as WallMs)
+      const resume = closedUntil(fire, zone, { calendar, windows })
+      if (resume === undefined) return fire
+      at = gridAfter((resume - 1) as WallMs, anchor, periodMs)
     }
     return undefined
   }
@@ -107,18 +107,21 @@ function everyRule({ periodMs }: EverySpec, rule: ScheduleRule, zone: Zone): Nex
 const gridAfter = (after: number, anchor: number, periodMs: number): WallMs =>
   (anchor + (Math.max(-1, Math.floor((after - anchor) / periodMs)) + 1) * periodMs) as WallMs
 
-/** How far one may surely go on without passing an allowed time; undefined when this one is allowed. */
-function leapOver(
-  { local }: Fire,
+/**
+ * Where to look again when windows or calendar forbid this fire: when its wall clock reaches an allowed time, or changes
+ * before that (it may show allowed times again). Undefined when the fire is allowed.
+ */
+function closedUntil(
+  { at, local, offsetMs }: Fire,
+  zone: Zone,
   { calendar, windows }: { calendar: CalendarRule | undefined; windows: readonly TimeWindow[] },
-): number | undefined {
-  if (windows.length > 0 && !isInWindow(windows, local)) return safely(windowEntry(windows, local) - local)
-  if (calendar && !isOpen(calendar.calendar, local)) return safely(DAY_MS - (local % DAY_MS))
-  return undefined
+): WallMs | undefined {
+  let open = local
+  if (windows.length > 0) open = windowEntry(windows, open)
+  if (calendar && !isOpen(calendar.calendar, open)) open = localPlus(startOfDay(open), DAY_MS)
+  if (open === local) return undefined
+  return Math.min(zone.spanAt(at).end, toInstant(open, offsetMs)) as WallMs
 }
-
-/** A wall clock may be set forward under way, by 3 h at most in this century's rules (Apia's day is closed anyway). */
-const safely = (localMs: number): number => Math.max(SECOND_MS, localMs - 3 * 3_600_000)
 
 function outsideBlackouts(nominal: NextAfter, blackouts: readonly Blackout[]): NextAfter {
   if (blackouts.length === 0) return nominal

@@ -18,8 +18,6 @@ export interface Blackout {
   readonly to: WallMs
 }
 
-export const isInWindow = (windows: readonly TimeWindow[], at: LocalMs): boolean => windowEntry(windows, at) === at
-
 /** The first time at or after `at` inside one of the windows (at least one window). */
 export function windowEntry(windows: readonly TimeWindow[], at: LocalMs): LocalMs {
   const today = startOfDay(at)

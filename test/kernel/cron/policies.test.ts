@@ -62,6 +62,18 @@ test('the window: what is older is gone under every policy', () => {
   })
 })
 
+test('firesMax: bounds what is made up for too, and missed fires do not count', () => {
+  const schedule = compileSchedule({ spec: requireExpression('*/10 * * * *'), zone: 'UTC', firesMax: 5 })
+  const ask = (fired: number, policy: Misfire['policy']): [number, number] => {
+    const all = decideDue(schedule, at('12:01:00'), at('12:50:30'), { ...MISFIRE_DEFAULT, policy }, fired)
+    return [all.due.length, all.missed.length]
+  }
+  expect(ask(0, 'fireAll')).toEqual([5, 0])
+  expect(ask(2, 'fireAll')).toEqual([3, 0])
+  expect(ask(4, 'fireOnce')).toEqual([1, 1])
+  expect(ask(5, 'fireAll')).toEqual([0, 0])
+})
+
 test('a clock set back: decides nothing and forgets nothing', () => {
   expect(decide('12:01:00', '11:00:00')).toEqual({ due: [], missed: [], evaluatedTo: '12:01' })
 })

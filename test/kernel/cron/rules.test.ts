@@ -95,6 +95,22 @@ test('window on @every: intervals outside it pass without a fire', () => {
   ).toEqual(['2026-01-05T03:15', '2026-01-06T02:30', '2026-01-06T03:15'])
 })
 
+test('@every 1s through a closure of weeks: goes on after it', () => {
+  const dates = Array.from({ length: 28 }, (_, day) => `02-${String(day + 1).padStart(2, '0')}`)
+  const calendar: Calendar = { name: 'winter', closedWeekdays: [], closedDates: new Set(dates), openDates: new Set() }
+  const rule = { calendar: { calendar, onClosed: 'skip' as const } }
+  expect(local('@every 1s', '2026-01-31T22:59:58Z', 2, rule)).toEqual(['2026-01-31T23:59', '2026-03-01T00:00'])
+})
+
+test('@every in a window that the clock shows twice: fires in both passes', () => {
+  const windows = [{ weekdays: [0], fromMs: 2 * HOUR_MS, toMs: 2.5 * HOUR_MS }]
+  const schedule = compileSchedule({ spec: requireExpression('@every 15m'), zone: 'Europe/Berlin', windows })
+  const fires = [...upcoming(schedule, at('2026-10-24T12:00:00Z'), 4)].map((fire) =>
+    new Date(fire.at).toISOString().slice(11, 16),
+  )
+  expect(fires).toEqual(['00:00', '00:15', '01:00', '01:15'])
+})
+
 test('windowEntry: is the time itself, today later, or the next day that has one', () => {
   const entry = (text: string): string => formatLocal(windowEntry([night], Date.parse(`${text}Z`) as LocalMs))
   expect(entry('2026-01-05T02:00:00')).toBe('2026-01-05T02:00:00')

@@ -33,6 +33,14 @@ export class Outbox {
     this.#text = ''
   }
 
+  /** A piece that nobody changes any more: taken as it is. */
+  owned(piece: Buffer): void {
+    this.#pieces ??= []
+    if (this.#text !== '') this.#pieces.push(this.#text)
+    this.#pieces.push(piece)
+    this.#text = ''
+  }
+
   /** As `bytes`, framed as one chunk. */
   chunk(bytes: Buffer, from: number, to: number): void {
     this.#text += `${(to - from).toString(16)}\r\n`

@@ -181,7 +181,7 @@ let lastHost = ''
 let lastAuthority: Authority | undefined
 
 /** Parsed once per spelling; the map is emptied when it is full. */
-function authorityOf(host: string): Authority {
+export function authorityOf(host: string): Authority {
   // Most requests in a row go to the same one; comparing is cheaper than hashing a fresh string.
   if (host === lastHost && lastAuthority !== undefined) return lastAuthority
   const authority = authorities.get(host) ?? parseAuthority(host)

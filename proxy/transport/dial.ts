@@ -10,8 +10,7 @@ import { explain } from '../../certs/reasons.ts'
 import type { Clock } from '../../kernel/clock.ts'
 import { asFairleadError, FairleadError } from '../../kernel/errors.ts'
 import type { IdentitySource } from '../exchange.ts'
-import { ALPN, clientContext } from '../tls-context.ts'
-import { type ConnectionOwner, Http1Connection } from './http1-connection.ts'
+import { clientContext } from '../tls-context.ts'
 import { isForbiddenHost, safeLookup } from './safe-lookup.ts'
 
 /** One TLS record, and what a loopback read brings at most in practice. */
@@ -25,6 +24,8 @@ export interface Target {
   /** SPIFFE ID that the peer must prove; '' = plain TCP. */
   readonly identity: string
   readonly connectTimeoutMs: number
+  /** Protocols to offer, best first. Not for plain TCP. */
+  readonly alpn: readonly string[]
 }
 
 export interface DialParts {
@@ -32,23 +33,32 @@ export interface DialParts {
   readonly identity: IdentitySource
 }
 
+/** What takes the bytes of a connection. */
+export interface Reader {
+  /** `bytes[0…count]` arrived. False = read no more for now. */
+  onRead(count: number, bytes: Buffer): boolean
+}
+
 export interface Dialled {
-  readonly connection: Http1Connection
+  readonly socket: Socket
+  /** The protocol that the peer chose; '' on plain TCP. */
+  readonly protocol: string
   /** Until then the peer's chain is valid, by the wall clock. */
   readonly validUntil: number
+  /** To be called at once. */
+  attach(reader: Reader): void
 }
 
 /** Calls `done` once, never before it returns. Destroying the returned socket gives the attempt up without a call. */
 export function dial(
   parts: DialParts,
   target: Target,
-  owner: ConnectionOwner,
   done: (result: Dialled | FairleadError) => void,
 ): Socket {
-  let connection: Http1Connection | undefined
+  let reader: Reader | undefined
   const onread = {
     buffer: new Uint8Array(0) as Buffer,
-    callback: (count: number, bytes: Uint8Array): boolean => connection?.onRead(count, bytes as Buffer) ?? true,
+    callback: (count: number, bytes: Uint8Array): boolean => reader?.onRead(count, bytes as Buffer) ?? true,
   }
   const socket = target.identity === '' ? dialPlain(target, onread) : dialMesh(parts, target, onread)
   let settled = false
@@ -70,8 +80,11 @@ export function dial(
     if (settled) return
     const proof = target.identity === '' ? Number.POSITIVE_INFINITY : prove(parts, target, socket as TLSSocket)
     if (proof instanceof FairleadError) return settle(proof)
-    connection = new Http1Connection(socket, owner)
-    settle({ connection, validUntil: proof })
+    const protocol = target.identity === '' ? '' : (socket as TLSSocket).alpnProtocol || ''
+    const attach = (taken: Reader): void => {
+      reader = taken
+    }
+    settle({ socket, protocol, validUntil: proof, attach })
   })
   return socket
 }
@@ -104,7 +117,7 @@ function dialMesh(parts: DialParts, target: Target, onread: OnRead): Socket {
     port: target.port,
     ...context.options,
     secureContext: context.secureContext,
-    ALPNProtocols: ALPN,
+    ALPNProtocols: [...target.alpn],
     onread,
   }
   const socket = connectTls(options)

@@ -9,16 +9,17 @@
 import type { Clock } from '../../kernel/clock.ts'
 import { asFairleadError, FairleadError } from '../../kernel/errors.ts'
 import type { Identity } from '../exchange.ts'
+import { ALPN } from '../tls-context.ts'
 import { type Dialled, type DialParts, dial } from './dial.ts'
 import { type CallOwner, Http1Call } from './http1-call.ts'
-import type { ConnectionOwner, Http1Connection } from './http1-connection.ts'
+import { type ConnectionOwner, Http1Connection } from './http1-connection.ts'
 import type { Limits, ResponseSink, UpstreamCall, UpstreamRequest } from './seam.ts'
 
 /** An EndpointState is one. */
 export interface PoolEndpoint {
   /** `address:port` */
   readonly key: string
-  readonly endpoint: { readonly address: string; readonly port: number }
+  readonly endpoint: { readonly address: string; readonly port: number; readonly instance?: string }
 }
 
 interface Kept {
@@ -222,10 +223,11 @@ export class Pool implements CallOwner, ConnectionOwner {
       port: lane.endpoint.endpoint.port,
       identity: this.#identity,
       connectTimeoutMs: this.limits.connectTimeoutMs,
+      alpn: ALPN,
     }
     const order = this.#order++
     try {
-      const socket = dial(this.#parts, target, this, (result) => {
+      const socket = dial(this.#parts, target, (result) => {
         this.#dialling.delete(socket)
         lane.dialling--
         if (result instanceof FairleadError) this.#dialFailed(lane, order, result)
@@ -241,10 +243,26 @@ export class Pool implements CallOwner, ConnectionOwner {
     }
   }
 
-  #dialled(lane: Lane, identity: Identity | undefined, { connection, validUntil }: Dialled): void {
-    this.#kept.set(connection, { connection, lane, validUntil, expired: false, identity })
-    this.released(connection)
+  #dialled(lane: Lane, identity: Identity | undefined, dialled: Dialled): void {
+    this.released(this.#keep(lane, identity, dialled).connection)
     this.#grow(lane)
+  }
+
+  #keep(lane: Lane, identity: Identity | undefined, dialled: Dialled): Kept {
+    const connection = new Http1Connection(dialled.socket, this)
+    dialled.attach(connection)
+    const kept = { connection, lane, validUntil: dialled.validUntil, expired: false, identity }
+    this.#kept.set(connection, kept)
+    return kept
+  }
+
+  /** Takes a connection that somebody else opened; it is idle and serves the next call. */
+  adopt(endpoint: PoolEndpoint, identity: Identity | undefined, dialled: Dialled): void {
+    const lane = this.#lane(endpoint)
+    lane.connections++
+    this.#connections++
+    const { connection } = this.#keep(lane, identity, dialled)
+    this.released(connection)
   }
 
   #dialFailed(lane: Lane, order: number, error: FairleadError): void {

@@ -189,6 +189,7 @@ export class DataPath {
         accessLog.log.done(exchange)
       },
       connection: (direction, change, reason) => metrics.connection(direction, change, reason),
+      muxRefused: (direction, code) => metrics.muxRefused(direction, code),
     }
   }
 

@@ -177,6 +177,8 @@ export interface Observer {
   done(exchange: Exchange): void
   /** Connections of a listener: gauges and counters. `refused` carries a short stable reason (bounded set). */
   connection(direction: 'outbound' | 'inbound', change: 'opened' | 'closed' | 'refused', reason?: string): void
+  /** A mux stream or connection was refused; `code` is of docs/mux.md. `outbound` = by us as the client. */
+  muxRefused?(direction: 'outbound' | 'inbound', code: string): void
 }
 
 // ── own app and own identity, as the listeners use them ─────────────────────────────────────────────────────────────

@@ -13,7 +13,8 @@ import type { Tracing } from '../kernel/tracing.ts'
 import type { Authorizer, Fields, IdentitySource, Observer, ResponseHead, RouteTable } from './exchange.ts'
 import type { ParsedRequest } from './http1/request-head.ts'
 import type { Channel, Peer, RequestSink } from './listen/channel.ts'
-import { type Listener, type ListenerLimits, startListener } from './listen/listener.ts'
+import { type Listener, type ListenerLimits, type MuxListening, startListener } from './listen/listener.ts'
+import type { MuxTimes } from './mux/connection.ts'
 import { Deadlines } from './path/deadlines.ts'
 import { flagOf } from './path/flags.ts'
 import { Forwarding, type PathParts } from './path/forwarding.ts'
@@ -55,6 +56,9 @@ export interface InboundOptions {
   readonly random: Random
   readonly limits?: Partial<ListenerLimits>
   readonly appLimits?: Partial<Limits>
+  /** False = peers are served over HTTP/1.1 only. */
+  readonly mux?: boolean
+  readonly muxTimes?: Partial<MuxTimes>
 }
 
 export interface Inbound extends Closable {
@@ -79,6 +83,7 @@ export async function startInbound(options: InboundOptions): Promise<Inbound> {
       log,
       observer,
       limits: { idleTimeoutMs: PEER_IDLE_MS, ...options.limits },
+      ...(options.mux === false ? {} : { mux: muxOf(options) }),
     })
   } catch (error) {
     await path.close()
@@ -98,6 +103,10 @@ export async function startInbound(options: InboundOptions): Promise<Inbound> {
       await path.close()
     },
   }
+}
+
+function muxOf({ instance, table, muxTimes }: InboundOptions): MuxListening {
+  return { self: () => ({ instance, version: table()?.snapshot.self.version ?? '' }), times: muxTimes }
 }
 
 const SWEEP_MS = 500

@@ -32,6 +32,7 @@ export class ProxyMetrics implements Observer {
   readonly #series = new RequestSeries()
   readonly #connections: Gauge<'direction'>
   readonly #refused: Counter<'direction' | 'reason'>
+  readonly #muxRefused: Counter<'direction' | 'code'>
   readonly #retries: Counter<'backend'>
   readonly #opened: Counter<'backend'>
   readonly #ejections: Counter<'backend'>
@@ -56,6 +57,10 @@ export class ProxyMetrics implements Observer {
       'direction',
       'reason',
     ])
+    this.#muxRefused = counter('fairlead_mux_refused_total', 'Mux streams and connections refused, by code.', [
+      'direction',
+      'code',
+    ])
     this.#retries = counter('fairlead_retries_total', 'Attempts after the first.', ['backend'])
     this.#opened = counter('fairlead_breaker_opened_total', 'How often the breaker of a backend opened.', ['backend'])
     this.#ejections = counter('fairlead_ejections_total', 'Endpoints ejected by outlier detection.', ['backend'])
@@ -79,6 +84,11 @@ export class ProxyMetrics implements Observer {
     if (change === 'opened') this.#connections.inc({ direction })
     else if (change === 'closed') this.#connections.dec({ direction })
     else this.#refused.inc({ direction, reason: this.#bounded(reason) })
+  }
+
+  /** `code` is one of the few of docs/mux.md. */
+  muxRefused(direction: 'outbound' | 'inbound', code: string): void {
+    this.#muxRefused.inc({ direction, code })
   }
 
   breakerOpened(backend: string): void {

@@ -30,6 +30,9 @@ import {
 import type { ParsedRequest } from './http1/request-head.ts'
 import type { Channel, RequestSink } from './listen/channel.ts'
 import { type Listener, type ListenerLimits, startListener } from './listen/listener.ts'
+import type { MuxTimes } from './mux/connection.ts'
+import { muxEvents } from './mux/events.ts'
+import type { MuxSettings } from './mux/mesh-pool.ts'
 import { answerError } from './path/answer.ts'
 import { Deadlines } from './path/deadlines.ts'
 import { editFields, redirectLocation } from './path/filters.ts'
@@ -62,6 +65,9 @@ export interface OutboundOptions {
   /** Ports of this sidecar: a static endpoint on loopback may not name one of them (T10). */
   readonly ownPorts?: () => readonly number[]
   readonly limits?: Partial<ListenerLimits>
+  /** False = sidecars are called over HTTP/1.1 only. */
+  readonly mux?: boolean
+  readonly muxTimes?: Partial<MuxTimes>
 }
 
 export interface Outbound extends Closable {
@@ -132,7 +138,13 @@ class OutboundPath implements PathParts {
     this.observer = options.observer
     this.tracing = options.tracing
     this.deadlines = new Deadlines(options.clock)
-    this.transports = new Transports({ clock: options.clock, identity: options.identity })
+    const parts = { clock: options.clock, identity: options.identity }
+    this.transports = new Transports(parts, options.mux === false ? undefined : this.#mux(options))
+  }
+
+  #mux({ table, log, observer, muxTimes }: OutboundOptions): MuxSettings {
+    const self = () => table()?.snapshot.self ?? { instance: '', version: '' }
+    return { self, events: muxEvents('outbound', log, observer), times: muxTimes }
   }
 
   onRequest(channel: Channel, head: ParsedRequest): RequestSink {
@@ -422,8 +434,8 @@ class OutboundRequest extends Forwarding {
     const local = code === 'UPSTREAM_SATURATED' || code === 'NOT_READY' || code === 'EGRESS_DENIED'
     this.exchange.flag = flagOf(code)
     this.#settle(false, local)
-    if (raced && this.#safe && !this.#racedOnce && this.replayable) {
-      // RFC 9112 §9.3.1: the kept-alive connection closed as we used it. Once, on another connection.
+    if (raced && (this.#safe || !reached) && !this.#racedOnce && this.replayable) {
+      // RFC 9112 §9.3.1: the kept-alive connection closed as we used it; or a mux said GOAWAY. Once, on another connection.
       this.#racedOnce = true
       this.#again(0)
       return

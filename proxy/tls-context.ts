@@ -6,9 +6,13 @@ import { createSecureContext, type SecureContext, type TlsOptions } from 'node:t
 import { clientPeerOptions, SERVER_PEER_OPTIONS } from '../certs/peer.ts'
 import { certificatesToPem } from '../certs/pem.ts'
 import type { Identity } from './exchange.ts'
+import { MUX_PROTOCOL } from './mux/wire.ts'
 
-/** What both sides of the HTTP/1.1 transport offer; the mux will stand before it. */
-export const ALPN = ['http/1.1']
+export const HTTP1_PROTOCOL = 'http/1.1'
+/** HTTP/1.1 only. */
+export const ALPN = [HTTP1_PROTOCOL]
+/** Between sidecars: the mux, else HTTP/1.1. */
+export const MESH_ALPN = [MUX_PROTOCOL, HTTP1_PROTOCOL]
 
 /** For tls.createServer and server.setSecureContext. Without an identity every handshake fails. */
 export function serverOptions(identity: Identity | undefined): TlsOptions {

@@ -14,7 +14,11 @@ import { FairleadError } from '../../kernel/errors.ts'
 import type { Closable } from '../../kernel/lifetime.ts'
 import type { Log } from '../../kernel/log.ts'
 import type { IdentitySource, Observer } from '../exchange.ts'
-import { ALPN, serverOptions } from '../tls-context.ts'
+import type { MuxTimes } from '../mux/connection.ts'
+import { muxEvents } from '../mux/events.ts'
+import { type MuxSelf, MuxServerConnection, type MuxServerOwner } from '../mux/server-connection.ts'
+import { MUX_PROTOCOL } from '../mux/wire.ts'
+import { ALPN, MESH_ALPN, serverOptions } from '../tls-context.ts'
 import type { ChannelHandler, Peer } from './channel.ts'
 import { type ConnectionLimits, ServerConnection, type ServerConnectionOwner } from './server-connection.ts'
 
@@ -47,6 +51,24 @@ export interface ListenerOptions {
   readonly log: Log
   readonly observer: Observer
   readonly limits?: Partial<ListenerLimits>
+  /** Offers `fairlead-mux/1` beside HTTP/1.1; with TLS only. */
+  readonly mux?: MuxListening
+}
+
+export interface MuxListening {
+  /** What our hello says. */
+  readonly self: () => MuxSelf
+  readonly times?: Partial<MuxTimes> | undefined
+}
+
+/** A connection as the listener sees it, whatever it speaks. */
+interface Served {
+  sweep(): void
+  /** The drain begins; what is on its way is still served. */
+  drainStarts(): void
+  /** Nothing in flight: leaves now. Else when it is done. */
+  closeIdle(): void
+  destroy(): void
 }
 
 export interface Listener extends Closable {
@@ -68,14 +90,14 @@ export async function startListener(options: ListenerOptions): Promise<Listener>
   return listener
 }
 
-class RunningListener implements Listener, ServerConnectionOwner {
+class RunningListener implements Listener, ServerConnectionOwner, MuxServerOwner {
   readonly handler: ChannelHandler
   readonly limits: ListenerLimits
   draining = false
   coarseNow: number
   readonly #options: ListenerOptions
   readonly #server: Server | TlsServer
-  readonly #all = new Map<ServerConnection, { validUntil: number }>()
+  readonly #all = new Map<Served, { validUntil: number }>()
   readonly #sockets = new Set<Socket>()
   readonly #stop: (() => void)[] = []
   #waiting: (() => void)[] = []
@@ -111,7 +133,15 @@ class RunningListener implements Listener, ServerConnectionOwner {
     this.#stop.push(() => sweep.cancel())
   }
 
-  gone(connection: ServerConnection): void {
+  get idleTimeoutMs(): number {
+    return this.limits.idleTimeoutMs
+  }
+
+  muxGone(connection: MuxServerConnection): void {
+    this.gone(connection)
+  }
+
+  gone(connection: Served): void {
     if (!this.#all.delete(connection)) return
     this.#options.observer.connection(this.#options.direction, 'closed')
     if (this.#all.size === 0) for (const resolve of this.#waiting.splice(0)) resolve()
@@ -121,6 +151,7 @@ class RunningListener implements Listener, ServerConnectionOwner {
     if (!this.draining) {
       this.draining = true
       if (this.#server.listening) this.#server.close()
+      for (const connection of this.#all.keys()) connection.drainStarts()
       await this.#options.clock.sleep(this.limits.drainGraceMs)
       for (const connection of this.#all.keys()) connection.closeIdle()
     }
@@ -151,7 +182,7 @@ class RunningListener implements Listener, ServerConnectionOwner {
   #tlsServer(source: IdentitySource): TlsServer {
     const server = createTlsServer({
       ...serverOptions(source.current()),
-      ALPNProtocols: ALPN,
+      ALPNProtocols: this.#options.mux === undefined ? ALPN : MESH_ALPN,
       handshakeTimeout: this.limits.handshakeTimeoutMs,
       noDelay: true,
       keepAlive: true,
@@ -202,9 +233,18 @@ class RunningListener implements Listener, ServerConnectionOwner {
 
   #add(socket: Socket, peer: Peer, validUntil: number): void {
     if (this.draining) return void socket.destroy()
-    const connection = new ServerConnection(socket, peer, this)
+    const connection = this.#serve(socket, peer)
     this.#all.set(connection, { validUntil })
     this.#options.observer.connection(this.#options.direction, 'opened')
+  }
+
+  #serve(socket: Socket, peer: Peer): Served {
+    const { mux, clock, log, observer, direction } = this.#options
+    if (mux === undefined || (socket as TLSSocket).alpnProtocol !== MUX_PROTOCOL) {
+      return new ServerConnection(socket, peer, this)
+    }
+    const parts = { clock, events: muxEvents(direction, log, observer), times: mux.times }
+    return new MuxServerConnection(socket, peer, parts, mux.self(), this)
   }
 
   #refused(reason: string, address: string | undefined, why?: string): void {

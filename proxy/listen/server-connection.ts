@@ -153,6 +153,9 @@ export class ServerConnection implements Channel, BodySink {
     } else if (waited > (this.#served === 0 ? limits.headTimeoutMs : limits.idleTimeoutMs)) this.#socket.destroy()
   }
 
+  /** `draining` of the listener says it with each answer. */
+  drainStarts(): void {}
+
   /** Nothing in flight: leaves now. */
   closeIdle(): void {
     if (this.idle) this.#close()

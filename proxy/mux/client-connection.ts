@@ -10,6 +10,7 @@ import { MuxConnection, type MuxParts } from './connection.ts'
 import { BadHead, readResponseHead, requestHeadText } from './head.ts'
 import { type Hello, helloFrame, readHello } from './hello.ts'
 import { MuxStream, type StreamCarrier } from './stream.ts'
+import { failedCall } from './waiting-call.ts'
 import {
   frameHead,
   HEAD_PAYLOAD_MAX,
@@ -24,6 +25,10 @@ import {
 } from './wire.ts'
 
 export interface ClientOwner {
+  /** Calls wait for a stream to end. */
+  readonly wanted: boolean
+  /** One did. */
+  muxFreed(connection: MuxClientConnection): void
   /** The socket is closed. */
   muxClosed(connection: MuxClientConnection): void
 }
@@ -58,7 +63,9 @@ export class MuxClientConnection extends MuxConnection<ClientStream> {
 
   open(request: UpstreamRequest, sink: ResponseSink): UpstreamCall {
     const head = requestHeadText(request)
-    if (head.length > HEAD_PAYLOAD_MAX || request.fields.length > 2 * MUX_FIELDS_MAX) return tooLarge(this, request, sink)
+    if (head.length > HEAD_PAYLOAD_MAX || request.fields.length > 2 * MUX_FIELDS_MAX) {
+      return failedCall(sink, new FairleadError('HEADERS_TOO_LARGE', 'The head does not fit into one mux frame.'))
+    }
     const stream = new ClientStream(this, ++this.opened, request, sink)
     this.streams.set(stream.id, stream)
     this.stage(frameHead(head.length, REQUEST, 0, stream.id) + head)
@@ -83,16 +90,23 @@ export class MuxClientConnection extends MuxConnection<ClientStream> {
     if (!stream.headSeen) this.#lateHeads++
     this.forget(stream)
     this.stage(resetFrame(stream.id, 'CANCELLED'))
+    this.#freed()
   }
 
   done(stream: ClientStream): void {
     this.forget(stream)
+    this.#freed()
+  }
+
+  #freed(): void {
+    if (this.#owner.wanted) queueMicrotask(() => this.#owner.muxFreed(this))
   }
 
   protected onHello(bytes: Buffer, from: number, to: number): void {
     const { instance } = readHello(bytes, from, to)
     const { wanted } = this.#hello
-    if (wanted !== '' && instance !== wanted) throw new MuxError('ENDPOINT_MISMATCH', `${instance} answers for ${wanted}`)
+    if (wanted !== '' && instance !== wanted)
+      throw new MuxError('ENDPOINT_MISMATCH', `${instance} answers for ${wanted}`)
   }
 
   protected onHead(type: number, id: number, bytes: Buffer, from: number, to: number): void {
@@ -263,12 +277,4 @@ function failureOf(code: MuxCode): UpstreamFailure {
     ? new FairleadError('UPSTREAM_RESET', `The sidecar of the instance broke the answer off: ${code}.`)
     : new FairleadError('UPSTREAM_PROTOCOL', `The sidecar of the instance reset the stream: ${code}.`)
   return { error, reached: true, raced: false }
-}
-
-/** A call that is over before it began. */
-function tooLarge(connection: MuxClientConnection, request: UpstreamRequest, sink: ResponseSink): UpstreamCall {
-  const call = new ClientStream(connection, 0, request, sink)
-  const error = new FairleadError('HEADERS_TOO_LARGE', 'The head does not fit into one mux frame.')
-  queueMicrotask(() => call.fail({ error, reached: false, raced: false }))
-  return call
 }

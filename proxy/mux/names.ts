@@ -3,17 +3,7 @@
 // Code 0 means: spelled out. Everything that ends at a hop (connection, transfer-encoding, te …) is not here and may not
 // be spelled out either: head.ts refuses it.
 
-export const METHOD_NAMES: readonly string[] = [
-  '',
-  'GET',
-  'POST',
-  'PUT',
-  'DELETE',
-  'HEAD',
-  'PATCH',
-  'OPTIONS',
-  'TRACE',
-]
+export const METHOD_NAMES: readonly string[] = ['', 'GET', 'POST', 'PUT', 'DELETE', 'HEAD', 'PATCH', 'OPTIONS', 'TRACE']
 
 const FIELDS = `
   accept accept-encoding accept-language accept-ranges access-control-allow-origin age allow authorization baggage

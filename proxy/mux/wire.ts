@@ -92,8 +92,7 @@ const CHARS = Array.from({ length: 256 }, (_, byte) => String.fromCharCode(byte)
 const PAIRS = Array.from({ length: SMALL }, (_, value) => CHARS[value >> 8]! + CHARS[value & 255]!)
 
 export const u8 = (value: number): string => CHARS[value]!
-export const u16 = (value: number): string =>
-  value < SMALL ? PAIRS[value]! : CHARS[value >> 8]! + CHARS[value & 255]!
+export const u16 = (value: number): string => (value < SMALL ? PAIRS[value]! : CHARS[value >> 8]! + CHARS[value & 255]!)
 export const u32 = (value: number): string => u16(value >>> 16) + u16(value & 0xffff)
 
 export const readU16 = (bytes: Uint8Array, at: number): number => (bytes[at]! << 8) | bytes[at + 1]!

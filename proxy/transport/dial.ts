@@ -50,11 +50,7 @@ export interface Dialled {
 }
 
 /** Calls `done` once, never before it returns. Destroying the returned socket gives the attempt up without a call. */
-export function dial(
-  parts: DialParts,
-  target: Target,
-  done: (result: Dialled | FairleadError) => void,
-): Socket {
+export function dial(parts: DialParts, target: Target, done: (result: Dialled | FairleadError) => void): Socket {
   let reader: Reader | undefined
   const onread = {
     buffer: new Uint8Array(0) as Buffer,

@@ -295,7 +295,7 @@ export class Pool implements CallOwner, ConnectionOwner {
   }
 }
 
-function saturated(limits: Limits): FairleadError {
+export function saturated(limits: Limits): FairleadError {
   const { maxConnections, maxPendingRequests } = limits
   return new FairleadError(
     'UPSTREAM_SATURATED',

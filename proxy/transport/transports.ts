@@ -4,6 +4,7 @@
 
 import type { Closable } from '../../kernel/lifetime.ts'
 import type { Backend } from '../../mesh-config/snapshot.ts'
+import { MeshPool, type MuxSettings } from '../mux/mesh-pool.ts'
 import type { DialParts } from './dial.ts'
 import { Pool, type PoolEndpoint } from './pool.ts'
 import type { Limits, ResponseSink, UpstreamCall, UpstreamRequest } from './seam.ts'
@@ -12,16 +13,19 @@ const SWEEP_MS = 500
 
 interface Entry {
   backend: Backend
-  readonly pool: Pool
+  readonly pool: Pool | MeshPool
 }
 
 export class Transports implements Closable {
   readonly #parts: DialParts
+  readonly #mux: MuxSettings | undefined
   readonly #pools = new Map<string, Entry>()
   readonly #sweep: { cancel(): void }
 
-  constructor(parts: DialParts) {
+  /** Without `mux` sidecars are called over HTTP/1.1. */
+  constructor(parts: DialParts, mux?: MuxSettings) {
     this.#parts = parts
+    this.#mux = mux
     this.#sweep = parts.clock.every(SWEEP_MS, () => this.sweep())
   }
 
@@ -52,9 +56,15 @@ export class Transports implements Closable {
       return known
     }
     known?.pool.retire()
-    const entry = { backend, pool: new Pool(this.#parts, identityOf(backend), limitsOf(backend)) }
+    const entry = { backend, pool: this.#pool(backend) }
     this.#pools.set(backend.name, entry)
     return entry
+  }
+
+  #pool(backend: Backend): Pool | MeshPool {
+    const identity = identityOf(backend)
+    if (identity === '' || this.#mux === undefined) return new Pool(this.#parts, identity, limitsOf(backend))
+    return new MeshPool(this.#parts, this.#mux, identity, limitsOf(backend))
   }
 }
 

@@ -41,7 +41,7 @@ import { Forwarding, type PathParts } from './path/forwarding.ts'
 import { LocalRequest, refuseForeign } from './path/local-request.ts'
 import { answerMalformed } from './path/malformed.ts'
 import { type OwnFields, parseTimeoutMs, takeOwnFields, withoutMeshFields } from './path/own-fields.ts'
-import { isBlameless, isRepickable, isSafeToRepeat, REPICKS_MAX, retryDelayMs } from './path/retry.ts'
+import { isBlameless, isPeerRefusal, isRepickable, isSafeToRepeat, REPICKS_MAX, retryDelayMs } from './path/retry.ts'
 import { isForbiddenHost } from './transport/safe-lookup.ts'
 import type { UpstreamFailure, UpstreamRequest } from './transport/seam.ts'
 import { Transports } from './transport/transports.ts'
@@ -433,13 +433,16 @@ class OutboundRequest extends Forwarding {
     const { code } = error
     const local = code === 'UPSTREAM_SATURATED' || code === 'NOT_READY' || code === 'EGRESS_DENIED'
     this.exchange.flag = flagOf(code)
-    this.#settle(false, local)
+    const refusal = !reached && isPeerRefusal(code)
+    if (refusal) this.#settleRefusal(code)
+    else this.#settle(false, local)
     if (raced && (this.#safe || !reached) && !this.#racedOnce && this.replayable) {
       // RFC 9112 §9.3.1: the kept-alive connection closed as we used it; or a mux said GOAWAY. Once, on another connection.
       this.#racedOnce = true
       this.#again(0)
       return
     }
+    if (refusal && this.#repick()) return
     const repeatable = reached ? this.#mayRepeat() : this.#mayRetryUnsent()
     if (local || !repeatable || !this.#retry()) this.rescue(error)
   }
@@ -498,7 +501,8 @@ class OutboundRequest extends Forwarding {
       if (this.over) return
       this.exchange.flag = '-'
       try {
-        this.#pickAndTry(this.#backend!)
+        if (this.#exact) this.#try(this.#backend!, this.#endpoint!)
+        else this.#pickAndTry(this.#backend!)
       } catch (thrown) {
         this.rescue(thrown)
       }

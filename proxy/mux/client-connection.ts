@@ -105,8 +105,10 @@ export class MuxClientConnection extends MuxConnection<ClientStream> {
   protected onHello(bytes: Buffer, from: number, to: number): void {
     const { instance } = readHello(bytes, from, to)
     const { wanted } = this.#hello
-    if (wanted !== '' && instance !== wanted)
-      throw new MuxError('ENDPOINT_MISMATCH', `${instance} answers for ${wanted}`)
+    if (wanted === '' || instance === wanted || instance === '') return
+    // It finds the same in our hello, and looks at none of our streams.
+    this.refused('ENDPOINT_MISMATCH', `${instance} answers for ${wanted}`)
+    this.onGoAway(0, 'ENDPOINT_MISMATCH')
   }
 
   protected onHead(type: number, id: number, bytes: Buffer, from: number, to: number): void {

@@ -87,6 +87,7 @@ export class MeshPool implements ClientOwner {
     const connection = this.#pick(lane)
     if (connection !== undefined) return connection.open(request, sink)
     if (lane.http1Until > this.#clock.now()) return this.#http1.open(endpoint, request, sink)
+    if (this.#closed) return failedCall(sink, new FairleadError('DRAINING', 'This sidecar is leaving.'))
     if (this.#waiting >= this.#limits.maxPendingRequests) return failedCall(sink, saturated(this.#limits))
     const call = new WaitingCall(request, sink, (cancelled) => this.#cancel(lane, cancelled))
     lane.waiting.push(call)

@@ -245,7 +245,7 @@ export class ServerStream extends MuxStream implements Channel {
 
   /** An answer that came early: nobody reads the rest, so nothing more is asked for. */
   onTurnEnd(): boolean {
-    return this.#sink !== undefined && this.#sink.onRequestFlush()
+    return this.#sink?.onRequestFlush() ?? false
   }
 
   onDrained(): void {

@@ -30,6 +30,11 @@ const REPICK = new Set<string>([
 
 export const isRepickable = (code: string): boolean => REPICK.has(code)
 
+/** Codes by which a peer's mux says that it did not look at a request. */
+const PEER_REFUSAL = new Set<string>(['DRAINING', 'OVERLOADED', 'ENDPOINT_MISMATCH'] satisfies ErrorCode[])
+
+export const isPeerRefusal = (code: string): boolean => PEER_REFUSAL.has(code)
+
 /** Of these only the instance is to blame, or nobody: they say nothing about the backend as a whole. */
 const BLAMELESS = new Set<string>(['DRAINING', 'NOT_READY', 'OVERLOADED', 'UPSTREAM_SATURATED'] satisfies ErrorCode[])
 

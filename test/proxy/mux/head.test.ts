@@ -131,8 +131,8 @@ const REFUSED: [string, string][] = [
   ['a protected name with an underscore', withField(literal('x_forwarded_for', '1.2.3.4'))],
   ['a known field spelled out', withField(literal('accept', '*'))],
   ['an unknown field code', withField(u8(255) + u16(0))],
-  ['a length beyond the frame', withField(u8(1) + u16(500) + 'short')],
-  ['a field that stops in its name', withField(u8(0) + u16(5) + 'x-')],
+  ['a length beyond the frame', withField(`${u8(1)}${u16(500)}short`)],
+  ['a field that stops in its name', withField(`${u8(0)}${u16(5)}x-`)],
   ['129 fields', withField(literal('x-a', 'b').repeat(129))],
 ]
 

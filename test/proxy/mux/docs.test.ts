@@ -6,6 +6,18 @@ import { expect, test } from 'vitest'
 import { METHOD_NAMES } from '../../../proxy/mux/names.ts'
 import * as wire from '../../../proxy/mux/wire.ts'
 
+const TYPES: readonly [string, number][] = [
+  ['HELLO', wire.HELLO],
+  ['REQUEST', wire.REQUEST],
+  ['RESPONSE', wire.RESPONSE],
+  ['DATA', wire.DATA],
+  ['CREDIT', wire.CREDIT],
+  ['RESET', wire.RESET],
+  ['PING', wire.PING],
+  ['PONG', wire.PONG],
+  ['GOAWAY', wire.GOAWAY],
+]
+
 const text = readFileSync(join(import.meta.dirname, '../../../docs/mux.md'), 'utf8')
 
 test('docs/mux.md: lists every code with its number, and no other', () => {
@@ -22,9 +34,8 @@ test('docs/mux.md: lists every frame type with its number and longest payload', 
     Number(row[1]),
     Number(row[3]),
   ])
-  const names = ['HELLO', 'REQUEST', 'RESPONSE', 'DATA', 'CREDIT', 'RESET', 'PING', 'PONG', 'GOAWAY'] as const
-  expect(listed).toEqual(names.map((name) => [name, wire[name], wire.PAYLOAD_MAX[wire[name]]]))
-  expect(wire.PAYLOAD_MAX.length).toBe(names.length + 1)
+  expect(listed).toEqual(TYPES.map(([name, type]) => [name, type, wire.PAYLOAD_MAX[type]]))
+  expect(wire.PAYLOAD_MAX.length).toBe(TYPES.length + 1)
 })
 
 test('docs/mux.md: names the methods and limits of the code', () => {

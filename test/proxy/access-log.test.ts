@@ -13,8 +13,8 @@ class Sink extends EventEmitter {
   readonly writes: string[] = []
   blocked = false
 
-  write(text: string): boolean {
-    this.writes.push(text)
+  write(bytes: Buffer): boolean {
+    this.writes.push(bytes.toString('latin1'))
     return !this.blocked
   }
 

@@ -129,7 +129,10 @@ export abstract class MuxConnection<Stream extends MuxStream> implements FrameSi
     this.#times = { ...MUX_TIMES, ...parts.times }
     this.#out = new Outbox(socket)
     this.#lastReadAt = this.#partialSince = parts.clock.now()
-    socket.on('drain', () => this.#turn())
+    socket.on('drain', () => {
+      this.#stuckSince = -1
+      this.#turn()
+    })
     socket.on('error', () => this.#onGone())
     socket.on('end', () => this.socket.destroySoon())
     socket.on('close', () => this.#onGone())

@@ -208,7 +208,10 @@ export class MeshPool implements ClientOwner {
   /** One dial at a time for an endpoint; at the limit the calls wait. */
   #dial(lane: Lane): void {
     if (lane.dialling !== undefined || this.#closed) return
-    if (this.connections >= this.#limits.maxConnections && !this.#makeRoom()) return
+    if (this.connections >= this.#limits.maxConnections) {
+      this.#makeRoom()
+      return
+    }
     const identity = this.#parts.identity.current()
     const target = {
       address: lane.endpoint.endpoint.address,
@@ -226,14 +229,13 @@ export class MeshPool implements ClientOwner {
     }
   }
 
-  /** At the limit: an idle connection of another endpoint gives way. */
-  #makeRoom(): boolean {
+  /** At the limit an idle connection gives way; its end (`muxClosed`) starts the next dial. */
+  #makeRoom(): void {
     for (const { connection } of this.#kept.values()) {
       if (connection.active > 0) continue
       connection.destroy()
-      return true
+      return
     }
-    return false
   }
 
   #dialled(lane: Lane, identity: Identity | undefined, result: Dialled | FairleadError): void {

@@ -267,6 +267,19 @@ test('mux: a reader that does not keep up gets no more credit, and others are no
   expect(granted()).toBeLessThan(16 * 1024 * 1024)
 })
 
+test('mux: a peer that gives credit and does not read is cut', async () => {
+  const { client, counting, running } = await scene({
+    times: { writeStallMs: 300 },
+    app: (_, response) => void response.end(Buffer.alloc(64 * 1024 * 1024)),
+  })
+  const peer = await client()
+  peer.say(HI, requestFrame(1), creditFrame(0, 0x3fff_ffff), creditFrame(1, 0x3fff_ffff))
+  await peer.seen(() => isAnswered(peer, 1))
+  peer.socket.pause()
+  await peer.seen(() => running.connections === 0)
+  expect(counting.refused).toEqual(['STALLED'])
+})
+
 test('mux: a client that leaves cancels the request at the app', async () => {
   let cancelled = false
   const { client } = await scene({

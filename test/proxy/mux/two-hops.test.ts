@@ -11,6 +11,7 @@ import {
   inbound,
   listen,
   outbound,
+  policyOf,
   rawExchange,
   sharedPki,
   snapshotOf,
@@ -273,6 +274,36 @@ test('mux: the old connection ends with its streams and new ones use the new cer
   waiting[0]!.end('late')
   expect(await held).toMatchObject({ status: 200, body: 'late' })
   await expect.poll(() => server.connections, { timeout: 3_000 }).toBe(1)
+})
+
+test('mux: an idle connection gives way to another endpoint, and a busy one when it ends, at maxConnections', async () => {
+  const waiting: ServerResponse[] = []
+  const app = await appOf((req, res) => void (req.url === '/held' ? waiting.push(res) : res.end('ok')))
+  const pki = await sharedPki()
+  const source = new TestIdentitySource(await identityOf(pki, 'app'))
+  const one = await inbound(app, source, { instance: 'one' })
+  const two = await inbound(app, source, { instance: 'two' })
+  const endpoints = [
+    { instance: 'one', port: one.port },
+    { instance: 'two', port: two.port },
+  ]
+  const limits = { maxConnections: 1, maxPendingRequests: 10, maxRequests: 10 }
+  const identity = `spiffe://${pki.trustDomain}/ns/default/sa/app`
+  const backend = backendOf('app', endpoints, { identity, policy: policyOf({ limits }) })
+  const out = await outbound(tablesOf(snapshotOf({ backends: [backend] })), {
+    identity: new TestIdentitySource(await identityOf(pki, 'caller')),
+  })
+  const to = (instance: string, path = '/') => call(out.port, { path, headers: { 'fairlead-instance': instance } })
+  for (const instance of ['one', 'two', 'one', 'two']) expect(await to(instance)).toMatchObject({ status: 200 })
+  expect([opened(one.recorder.connections), opened(two.recorder.connections)]).toEqual([2, 2])
+  const held = to('one', '/held')
+  await expect.poll(() => waiting.length).toBe(1)
+  const next = [to('two'), to('two'), to('two')]
+  await expect.poll(() => out.active).toBe(4)
+  waiting[0]!.end('late')
+  expect(await held).toMatchObject({ status: 200, body: 'late' })
+  for (const answer of await Promise.all(next)) expect(answer).toMatchObject({ status: 200 })
+  expect([opened(one.recorder.connections), opened(two.recorder.connections)]).toEqual([3, 3])
 })
 
 // ── servers made of bytes ─────────────────────────────────────────────────────────────────────────────────────────────

@@ -2,6 +2,7 @@
 
 import type { Command } from 'commander'
 import type { Act } from '../context.ts'
+import { addConfigQuestions } from './config.ts'
 
 interface ExplainFlags {
   config: string[]
@@ -52,6 +53,7 @@ function addConfig(program: Command, act: Act): void {
         return await configValidate(paths, { json })
       }),
     )
+  addConfigQuestions(config, act)
 }
 
 function addRoute(program: Command, act: Act): void {

@@ -48,10 +48,10 @@ test('analyze: tells file, line, column and who comes first when a rule is shado
       severity: 'warning',
       code: 'RULE_SHADOWED',
       file: '2.yaml',
-      line: 6,
+      line: 7,
       column: 11,
       message:
-        'this rule never sees a request: default/a rule 1 (1.yaml:10) takes all of it first ' +
+        'this rule never sees a request: default/a rule 1 (1.yaml:12) takes all of it first ' +
         '(equal otherwise; default/a comes before default/b by name)',
     },
   ])
@@ -185,14 +185,14 @@ test.each([
     ],
     [
       'EVERYONE_LOCKED_OUT p0',
-      `ALLOW_HIDDEN from: {principals: ["${ID}/default/sa/worker"]}`,
+      `ALLOW_HIDDEN {from: {principals: ["${ID}/default/sa/worker"]}}`,
       'EVERYONE_LOCKED_OUT p1',
     ],
   ],
   [
     'a DENY that hides one ALLOW of two',
     ['rules: [{to: {paths: [/admin/x]}}, {to: {paths: [/a]}}]', 'action: DENY, rules: [{to: {paths: ["/admin/*"]}}]'],
-    ['ALLOW_HIDDEN to: {paths: [/admin/x]}'],
+    ['ALLOW_HIDDEN {to: {paths: [/admin/x]}}'],
   ],
   ['a DENY of one method', ['rules: [{to: {paths: [/a]}}]', 'action: DENY, rules: [{to: {methods: [DELETE]}}]'], []],
   [

@@ -29,7 +29,7 @@ test('effective: takes the nearest policy that says the field, then the next, th
   const v1 = of(effective(PARTS + near + far), 'worker-v1')
   expect(v1.get('breaker.failures')).toMatchObject({
     value: 9,
-    origin: { from: 'config', resource: 'TrafficPolicy default/near', file: 'a.yaml', line: 14 },
+    origin: { from: 'config', resource: 'TrafficPolicy default/near', file: 'a.yaml', line: 15 },
   })
   expect(v1.get('breaker.open')).toMatchObject({
     value: 60_000,
@@ -92,7 +92,7 @@ test('effective: knows where the settings of the mesh come from', () => {
   const mesh = 'apiVersion: fairlead.dev/v1\nkind: Mesh\nmetadata: {name: m}\nspec: {tracing: {samplePercent: 50}}\n'
   expect(effective(mesh).mesh).toMatchObject([
     { field: 'trustDomain', origin: { from: 'default' } },
-    { field: 'tracing.samplePercent', value: 50, origin: { from: 'config', line: 4, column: 34 } },
+    { field: 'tracing.samplePercent', value: 50, origin: { from: 'config', line: 4, column: 33 } },
     { field: 'ttl.leaf', value: 14_400_000, origin: { from: 'default' } },
   ])
 })

@@ -16,6 +16,7 @@ import { startApi } from './api/server.ts'
 import { ConfigStore } from './config-store.ts'
 import type { MeshStatus } from './contract.ts'
 import { startDiscovery } from './discovery/discovery.ts'
+import type { World } from './dry-compile.ts'
 import { type Authorities, openAuthorities } from './identity/authorities.ts'
 import { JoinTokens } from './identity/join-tokens.ts'
 import { type OwnIdentity, startOwnIdentity } from './identity/own-identity.ts'
@@ -59,7 +60,13 @@ export async function startControlPlane(options: Options, ambient: Ambient, life
 
   let wake = (): void => undefined // until there is a loop to wake
   const onChange = (): void => wake()
-  const config = new ConfigStore({ ...state, trustDomain, log, onChange })
+  // Until discovery and sidecars are there: those that the state remembers.
+  let world = (): World => ({
+    sidecars: state.kept.sidecars(),
+    instances: state.kept.instances(),
+    trustBundle: authorities.bundlePem,
+  })
+  const config = new ConfigStore({ ...state, trustDomain, log, onChange, world: () => world() })
   await applyConfigFlag(config, options.config, log)
   const discovery = life.own(
     startDiscovery({
@@ -97,6 +104,11 @@ export async function startControlPlane(options: Options, ambient: Ambient, life
     }),
   )
   wake = () => reconciler.wake()
+  world = () => ({
+    sidecars: sidecars.all().map((one) => one.known),
+    instances: discovery.instances,
+    trustBundle: authorities.bundlePem,
+  })
 
   const { tokens, signer, own } = await startSigning({ options, ambient, life, state, authorities, config, metrics })
   const streamParts = { listen: options.stream, trustDomain, authorities, own, signer, sidecars }

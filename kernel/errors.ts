@@ -24,6 +24,11 @@ export const ERRORS = {
     retry: false,
     hint: 'Run `fairlead config validate PATH` and mend every problem it lists.',
   },
+  CONFIG_VERSION_UNKNOWN: {
+    status: 404,
+    retry: false,
+    hint: 'Run `fairlead config history` for the versions that are kept.',
+  },
   UNSUPPORTED: { status: 501, retry: false, hint: 'This build does not do that; see the CHANGELOG.' },
   // Who may call
   UNAUTHENTICATED: {

@@ -33,6 +33,45 @@ export function addConfigQuestions(config: Command, act: Act): void {
         return await configExplain({ service, config: flags.config, json }, terminal)
       }),
     )
+  addHistory(config, act)
+}
+
+function addHistory(config: Command, act: Act): void {
+  config
+    .command('history')
+    .description('every configuration that the running mesh was given, newest first')
+    .action(
+      act(async (context) => {
+        const { configHistory } = await import('../config-history.ts')
+        return await configHistory(context)
+      }),
+    )
+  config
+    .command('diff')
+    .description('what every sidecar of the running mesh would notice (exit 1 when something would change)')
+    .argument('[path...]', 'files or folders')
+    .option('--version <version>', 'a version of the history instead of files')
+    .addHelpText(
+      'after',
+      '\nExamples:\n  $ fairlead config diff mesh-config/demo\n  $ fairlead config diff --version 3f2a9c --json',
+    )
+    .action(
+      act(async (context, paths: string[], flags: { version?: string }) => {
+        const { configDiff } = await import('../config-history.ts')
+        return await configDiff(context, paths, flags.version)
+      }),
+    )
+  config
+    .command('rollback')
+    .description('make an earlier version the configuration of the running mesh again')
+    .argument('<version>', 'of `fairlead config history`, its first 6 digits or more')
+    .addHelpText('after', '\nExample:\n  $ fairlead config diff --version 3f2a9c; fairlead config rollback 3f2a9c')
+    .action(
+      act(async (context, version: string) => {
+        const { configRollback } = await import('../config-history.ts')
+        return await configRollback(context, version)
+      }),
+    )
 }
 
 const collect = (value: string, before: string[]): string[] => [...before, value]

@@ -4,7 +4,14 @@ import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { FairleadError } from '../../kernel/errors.ts'
 import { parseWith, z } from '../../kernel/parse.ts'
 import type { ConfigStore } from '../config-store.ts'
-import { ConfigPutSchema, JoinTokenAnswerSchema, JoinTokenRequestSchema, type MeshStatus } from '../contract.ts'
+import {
+  ConfigDiffRequestSchema,
+  ConfigPutSchema,
+  JoinTokenAnswerSchema,
+  JoinTokenRequestSchema,
+  type MeshStatus,
+  RollbackRequestSchema,
+} from '../contract.ts'
 import type { JoinTokens } from '../identity/join-tokens.ts'
 import type { Metrics } from '../metrics.ts'
 import { AUDIT_ANSWER_MAX, type Audit } from '../state/audit.ts'
@@ -65,6 +72,17 @@ export function addRoutes(app: FastifyInstance, parts: RouteParts): void {
       sources: files.map((file) => file.name),
     })),
   }))
+
+  app.post('/api/v1/config/rollback', async (request) => {
+    const { version } = parseWith(RollbackRequestSchema, request.body, 'rollback request')
+    return config.rollback(version, authorOf(request))
+  })
+  app.post('/api/v1/config/diff', async (request) => {
+    const asked = parseWith(ConfigDiffRequestSchema, request.body, 'diff request')
+    if ('version' in asked) return config.diff(asked.version, authorOf(request))
+    refuseTwins(asked.files.map((file) => file.name))
+    return config.diff(asked.files, authorOf(request))
+  })
 
   app.get('/api/v1/audit', async (request) => {
     const { limit, before } = parseWith(Limit, request.query, 'query')

@@ -13,6 +13,7 @@ export type AuditAction =
   | 'join-token.create'
   | 'config.apply'
   | 'config.refuse'
+  | 'config.rollback'
 
 export interface AuditRow {
   readonly seq: number

@@ -48,7 +48,7 @@ export async function configDiff(
   version: string | undefined,
 ): Promise<number> {
   if ((paths.length === 0) === (version === undefined)) {
-    context.terminal.note('Give either files or --version.')
+    context.terminal.note('Give either files or --to VERSION.')
     return EXIT.usage
   }
   const body = version === undefined ? { files: await readConfigFiles(...paths) } : { version: asVersion(version) }

@@ -50,22 +50,22 @@ function addHistory(config: Command, act: Act): void {
     .command('diff')
     .description('what every sidecar of the running mesh would notice (exit 1 when something would change)')
     .argument('[path...]', 'files or folders')
-    .option('--version <version>', 'a version of the history instead of files')
+    .option('--to <version>', 'a version of the history instead of files')
     .addHelpText(
       'after',
-      '\nExamples:\n  $ fairlead config diff mesh-config/demo\n  $ fairlead config diff --version 3f2a9c --json',
+      '\nExamples:\n  $ fairlead config diff mesh-config/demo\n  $ fairlead config diff --to 3f2a9c --json',
     )
     .action(
-      act(async (context, paths: string[], flags: { version?: string }) => {
+      act(async (context, paths: string[], flags: { to?: string }) => {
         const { configDiff } = await import('../config-history.ts')
-        return await configDiff(context, paths, flags.version)
+        return await configDiff(context, paths, flags.to)
       }),
     )
   config
     .command('rollback')
     .description('make an earlier version the configuration of the running mesh again')
     .argument('<version>', 'of `fairlead config history`, its first 6 digits or more')
-    .addHelpText('after', '\nExample:\n  $ fairlead config diff --version 3f2a9c; fairlead config rollback 3f2a9c')
+    .addHelpText('after', '\nExample:\n  $ fairlead config diff --to 3f2a9c; fairlead config rollback 3f2a9c')
     .action(
       act(async (context, version: string) => {
         const { configRollback } = await import('../config-history.ts')

@@ -178,6 +178,46 @@ export function parseHealthEntry(value: unknown): Instance | undefined {
   }
 }
 
+// ── revocation (operator API) ───────────────────────────────────────────────────────────────────────────────────────
+
+/** POST /api/v1/revocations: one certificate, or an identity with all that it has and gets. */
+export const RevokeRequestSchema = z
+  .strictObject({
+    serial: z
+      .string()
+      .regex(/^[0-9a-fA-F:]{1,80}$/)
+      .optional(),
+    id: z.string().max(2048).optional(),
+    reason: z.string().max(256).default(''),
+  })
+  .refine(({ serial, id }) => (serial === undefined) !== (id === undefined), 'give either serial or id')
+export type RevokeRequest = z.infer<typeof RevokeRequestSchema>
+
+export const RevocationSchema = z.object({
+  kind: z.enum(['serial', 'id']),
+  value: z.string(),
+  spiffeId: z.string(),
+  reason: z.string(),
+  author: z.string(),
+  revokedAt: z.string(),
+  endsAt: z.string(),
+})
+export const RevokeAnswerSchema = z.object({ changed: z.boolean(), revocation: RevocationSchema })
+/** GET /api/v1/revocations */
+export const RevocationsSchema = z.object({ revocations: z.array(RevocationSchema) })
+/** GET /api/v1/certificates?id=&limit=: those that are valid by their dates, newest first. */
+export const CertificatesSchema = z.object({
+  certificates: z.array(
+    z.object({
+      serial: z.string(),
+      spiffeId: z.string(),
+      proof: z.string(),
+      notAfter: z.string(),
+      revoked: z.boolean(),
+    }),
+  ),
+})
+
 // ── operator API (http, loopback, X-API-Key) ────────────────────────────────────────────────────────────────────────
 
 /** POST /api/v1/join-tokens */

@@ -20,6 +20,7 @@ import type { World } from './dry-compile.ts'
 import { type Authorities, openAuthorities } from './identity/authorities.ts'
 import { JoinTokens } from './identity/join-tokens.ts'
 import { type OwnIdentity, startOwnIdentity } from './identity/own-identity.ts'
+import { Revoker } from './identity/revoke.ts'
 import { Signer } from './identity/sign.ts'
 import { meshStatus } from './mesh-status.ts'
 import { createMetrics, type Metrics } from './metrics.ts'
@@ -31,6 +32,7 @@ import { ConfigHistory, configVersion } from './state/config-history.ts'
 import { openDatabase } from './state/database.ts'
 import { Issued } from './state/issued.ts'
 import { Kept } from './state/kept.ts'
+import { Revocations } from './state/revocations.ts'
 import { openSecretFile } from './state/secret-file.ts'
 import { startStreamServer } from './stream/server.ts'
 import { Sidecars } from './stream/sidecars.ts'
@@ -99,6 +101,7 @@ export async function startControlPlane(options: Options, ambient: Ambient, life
       config: () => config.config,
       instances: () => discovery.instances,
       trustBundle: () => authorities.bundlePem,
+      revoked: () => state.revocations.current,
       clock,
       log,
     }),
@@ -111,7 +114,8 @@ export async function startControlPlane(options: Options, ambient: Ambient, life
   })
 
   const { tokens, signer, own } = await startSigning({ options, ambient, life, state, authorities, config, metrics })
-  const streamParts = { listen: options.stream, trustDomain, authorities, own, signer, sidecars }
+  const { revocations } = state
+  const streamParts = { listen: options.stream, trustDomain, authorities, own, signer, sidecars, revocations }
   const stream = life.own(await startStreamServer({ ...streamParts, ...ambient }))
   const mesh = (): MeshStatus =>
     meshStatus({
@@ -121,7 +125,23 @@ export async function startControlPlane(options: Options, ambient: Ambient, life
       instances: discovery.instances,
     })
   const notReady = (): string[] => (discovery.reachable ? [] : ['the registry does not answer'])
-  const apiParts = { listen: options.api, key, metrics, tokens, config, audit: state.audit, mesh, notReady }
+  const onRevoked = (): void => {
+    sidecars.cut(revocations.current)
+    onChange()
+  }
+  const revoker = new Revoker({ ...state, trustDomain, onChange: onRevoked })
+  const apiParts = {
+    listen: options.api,
+    key,
+    metrics,
+    tokens,
+    config,
+    audit: state.audit,
+    mesh,
+    notReady,
+    revoker,
+    issued: state.issued,
+  }
   const api = life.own(await startApi({ ...apiParts, ...ambient }))
   return { api: api.port, stream: stream.port, ...(registry ? { registry: registry.port } : {}) }
 }
@@ -131,15 +151,21 @@ interface State {
   readonly audit: Audit
   readonly kept: Kept
   readonly issued: Issued
+  readonly revocations: Revocations
   readonly history: ConfigHistory
 }
 
 function openState(options: Options, { clock }: Ambient, life: Lifetime): State {
   const { sql } = life.own(openDatabase(options.state))
   const issued = new Issued(sql, clock)
-  const prune = clock.every(PRUNE_MS, () => issued.prune())
+  const revocations = new Revocations(sql, clock)
+  const prune = clock.every(PRUNE_MS, () => {
+    issued.prune()
+    revocations.prune()
+  })
   life.onClose(() => prune.cancel())
-  return { sql, audit: new Audit(sql, clock), kept: new Kept(sql), issued, history: new ConfigHistory(sql, clock) }
+  const history = new ConfigHistory(sql, clock)
+  return { sql, audit: new Audit(sql, clock), kept: new Kept(sql), issued, revocations, history }
 }
 
 async function openIdentity(options: Options, ambient: Ambient, { sql, audit }: State): Promise<Authorities> {

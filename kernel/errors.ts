@@ -135,6 +135,16 @@ export const ERRORS = {
     hint: 'The signing certificate is past its life; renew the intermediate of this control plane.',
   },
   CERT_INVALID: { status: 400, retry: false, hint: 'Give a PEM file with the certificate chain, leaf first.' },
+  IDENTITY_REVOKED: {
+    status: 403,
+    retry: false,
+    hint: 'An operator revoked it; `fairlead ca revocations` says who and why, `fairlead ca restore` takes it back.',
+  },
+  CERTIFICATE_UNKNOWN: {
+    status: 404,
+    retry: false,
+    hint: 'Run `fairlead ca certificates` for the serials that were signed here, or revoke by --id.',
+  },
   PEER_IDENTITY_INVALID: { status: 403, retry: false, hint: 'Present an X509-SVID of this trust domain.' },
   SNAPSHOT_INVALID: {
     status: 422,

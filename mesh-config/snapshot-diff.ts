@@ -41,7 +41,10 @@ export function diffSnapshots(before: Snapshot, after: Snapshot): SnapshotDiff {
 }
 
 function meshChanges(before: Snapshot, after: Snapshot): Change[] {
-  const of = ({ trustDomain, trustBundle, tracing }: Snapshot) => ({ trustDomain, trustBundle, tracing })
+  const of = ({ trustDomain, trustBundle, tracing, revoked }: Snapshot) => ({
+    ...{ trustDomain, trustBundle, tracing },
+    ...(revoked === undefined ? {} : { revoked }),
+  })
   return changed('mesh', '', of(before), of(after))
 }
 

@@ -1,6 +1,8 @@
 // routes.ts — the operator API's paths: parse the input, ask one part, answer its words.
 
 import type { FastifyInstance, FastifyRequest } from 'fastify'
+import { isRevoked, type Revoked } from '../../certs/revoked.ts'
+import { isoTime } from '../../kernel/clock.ts'
 import { FairleadError } from '../../kernel/errors.ts'
 import { parseWith, z } from '../../kernel/parse.ts'
 import type { ConfigStore } from '../config-store.ts'
@@ -10,16 +12,21 @@ import {
   JoinTokenAnswerSchema,
   JoinTokenRequestSchema,
   type MeshStatus,
+  RevokeRequestSchema,
   RollbackRequestSchema,
 } from '../contract.ts'
 import type { JoinTokens } from '../identity/join-tokens.ts'
+import type { Revoker } from '../identity/revoke.ts'
 import type { Metrics } from '../metrics.ts'
 import { AUDIT_ANSWER_MAX, type Audit } from '../state/audit.ts'
+import type { Issued, IssuedCertificate } from '../state/issued.ts'
 
 export interface RouteParts {
   readonly tokens: JoinTokens
   readonly config: ConfigStore
   readonly audit: Audit
+  readonly revoker: Revoker
+  readonly issued: Issued
   readonly metrics: Metrics
   mesh(): MeshStatus
   /** What is missing; empty = ready. */
@@ -32,8 +39,13 @@ const Limit = z.strictObject({
   before: z.coerce.number().int().min(1).optional(),
 })
 
+const CertificatesQuery = z.strictObject({
+  limit: z.coerce.number().int().min(1).max(AUDIT_ANSWER_MAX).default(100),
+  id: z.string().max(2048).optional(),
+})
+
 export function addRoutes(app: FastifyInstance, parts: RouteParts): void {
-  const { tokens, config, audit, metrics } = parts
+  const { tokens, config, audit, metrics, revoker, issued } = parts
 
   app.get('/healthz', async () => ({ status: 'ok' }))
   app.get('/readyz', async (_request, reply) => {
@@ -84,10 +96,29 @@ export function addRoutes(app: FastifyInstance, parts: RouteParts): void {
     return config.diff(asked.files, authorOf(request))
   })
 
+  app.get('/api/v1/revocations', async () => ({ revocations: revoker.list() }))
+  app.post('/api/v1/revocations', async (request, reply) => {
+    const asked = parseWith(RevokeRequestSchema, request.body, 'revocation')
+    const answer = revoker.revoke(asked, authorOf(request))
+    return reply.code(answer.changed ? 201 : 200).send(answer)
+  })
+  app.post('/api/v1/revocations/restore', async (request) => {
+    const asked = parseWith(RevokeRequestSchema, request.body, 'revocation')
+    return { changed: revoker.restore(asked, authorOf(request)) }
+  })
+  app.get('/api/v1/certificates', async (request) => {
+    const { limit, id } = parseWith(CertificatesQuery, request.query, 'query')
+    return { certificates: issued.recent(limit, id).map((one) => certificate(one, revoker.current)) }
+  })
+
   app.get('/api/v1/audit', async (request) => {
     const { limit, before } = parseWith(Limit, request.query, 'query')
     return { rows: audit.recent(limit, before) }
   })
+}
+
+function certificate({ serial, spiffeId, proof, notAfter }: IssuedCertificate, revoked: Revoked | undefined) {
+  return { serial, spiffeId, proof, notAfter: isoTime(notAfter), revoked: isRevoked(revoked, serial, spiffeId) }
 }
 
 /** The key says that it is an operator; who of them is their own word. */

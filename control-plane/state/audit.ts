@@ -10,6 +10,8 @@ export type AuditAction =
   | 'authority.create'
   | 'certificate.issue'
   | 'certificate.refuse'
+  | 'certificate.revoke'
+  | 'certificate.restore'
   | 'join-token.create'
   | 'config.apply'
   | 'config.refuse'

@@ -7,6 +7,7 @@ import { connect as connectTcp, isIP, type Socket } from 'node:net'
 import { type ConnectionOptions, connect as connectTls, type TLSSocket } from 'node:tls'
 import { verifyPeer } from '../../certs/peer.ts'
 import { explain } from '../../certs/reasons.ts'
+import type { Revoked } from '../../certs/revoked.ts'
 import type { Clock } from '../../kernel/clock.ts'
 import { asFairleadError, FairleadError } from '../../kernel/errors.ts'
 import type { IdentitySource } from '../exchange.ts'
@@ -30,6 +31,8 @@ export interface Target {
 export interface DialParts {
   readonly clock: Clock
   readonly identity: IdentitySource
+  /** Peers that count no more. */
+  readonly revoked?: () => Revoked | undefined
 }
 
 export interface Dialled {
@@ -121,6 +124,7 @@ function prove(parts: DialParts, target: Target, socket: TLSSocket): number | Fa
     now: parts.clock.wall(),
     trustDomain: identity.trustDomain,
     expectId: target.identity,
+    revoked: parts.revoked?.(),
   })
   if (verdict.ok) return verdict.validUntil
   const log = { address: `${target.address}:${target.port}`, expected: target.identity, found: verdict.spiffeId }

@@ -132,7 +132,11 @@ class OutboundPath implements PathParts {
     this.observer = options.observer
     this.tracing = options.tracing
     this.deadlines = new Deadlines(options.clock)
-    this.transports = new Transports({ clock: options.clock, identity: options.identity })
+    this.transports = new Transports({
+      clock: options.clock,
+      identity: options.identity,
+      revoked: () => options.table()?.snapshot.revoked,
+    })
   }
 
   onRequest(channel: Channel, head: ParsedRequest): RequestSink {

@@ -39,6 +39,8 @@ export interface Dialled {
   readonly connection: Http1Connection
   /** Until then the peer's chain is valid, by the wall clock. */
   readonly validUntil: number
+  /** Of the peer's certificate; '' = plain. */
+  readonly serial: string
 }
 
 /** Calls `done` once, never before it returns. Destroying the returned socket gives the attempt up without a call. */
@@ -71,10 +73,10 @@ export function dial(
   socket.on('close', () => settle(connectFailed(target, 'closed during the handshake')))
   socket.once(target.identity === '' ? 'connect' : 'secureConnect', () => {
     if (settled) return
-    const proof = target.identity === '' ? Number.POSITIVE_INFINITY : prove(parts, target, socket as TLSSocket)
+    const proof = target.identity === '' ? UNPROVEN : prove(parts, target, socket as TLSSocket)
     if (proof instanceof FairleadError) return settle(proof)
     connection = new Http1Connection(socket, owner)
-    settle({ connection, validUntil: proof })
+    settle({ connection, ...proof })
   })
   return socket
 }
@@ -116,8 +118,11 @@ function dialMesh(parts: DialParts, target: Target, onread: OnRead): Socket {
   return socket
 }
 
-/** End of the proof's validity, or why there is none. */
-function prove(parts: DialParts, target: Target, socket: TLSSocket): number | FairleadError {
+type Proof = Pick<Dialled, 'validUntil' | 'serial'>
+const UNPROVEN: Proof = { validUntil: Number.POSITIVE_INFINITY, serial: '' }
+
+/** End of the proof's validity and whose it is, or why there is none. */
+function prove(parts: DialParts, target: Target, socket: TLSSocket): Proof | FairleadError {
   const identity = parts.identity.current()
   if (identity === undefined) return new FairleadError('NOT_READY', 'This sidecar has no certificate any more.')
   const verdict = verifyPeer(socket, identity.bundleDer, {
@@ -126,7 +131,7 @@ function prove(parts: DialParts, target: Target, socket: TLSSocket): number | Fa
     expectId: target.identity,
     revoked: parts.revoked?.(),
   })
-  if (verdict.ok) return verdict.validUntil
+  if (verdict.ok) return { validUntil: verdict.validUntil, serial: verdict.serial }
   const log = { address: `${target.address}:${target.port}`, expected: target.identity, found: verdict.spiffeId }
   const why = explain(verdict.reasons)
   const other = verdict.reasons.length === 1 && verdict.reasons[0] === 'ID_MISMATCH'

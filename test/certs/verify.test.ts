@@ -566,9 +566,11 @@ test.each(CONSTRAINTS)('name constraints: are applied when %s', async (_, reason
 
 test('revocation: is a reason of its own when the leaf or its identity is on the list', async () => {
   const chain = [await leaf(), home.intermediate]
-  expect(judge(chain, { revoked: { serials: ['3'], ids: [] } }).reasons).toEqual(['REVOKED'])
+  const taken = judge(chain)
+  const serial = taken.ok ? taken.serial : ''
+  expect(judge(chain, { revoked: { serials: [serial.replace(/^0+/, '')], ids: [] } }).reasons).toEqual(['REVOKED'])
   expect(judge(chain, { revoked: { serials: [], ids: [ID] } }).reasons).toEqual(['REVOKED'])
-  expect(judge(chain, { revoked: { serials: ['33', '0'], ids: [`${ID}2`] } }).reasons).toEqual([])
+  expect(judge(chain, { revoked: { serials: [`${serial}1`, '0'], ids: [`${ID}2`] } }).reasons).toEqual([])
 })
 
 test('reasons: each code of the table was provoked by a test above', () => {

@@ -30,8 +30,9 @@ async function scene() {
   const app = await rawApp((socket) => socket.write(OK))
   const tables = tablesOf(snapshotOf({}))
   const server = await inbound(app, new TestIdentitySource(await identityOf(pki, 'app')), {}, tables)
-  const revoke = (revoked: { serials: string[]; ids: string[] }): void =>
+  const revoke = (revoked: { serials: string[]; ids: string[] }): void => {
     tables.swap(parseSnapshot(snapshotOf({ version: '2', revoked })))
+  }
   return { pki, app, server, revoke }
 }
 

@@ -205,6 +205,26 @@ export const RevocationSchema = z.object({
 export const RevokeAnswerSchema = z.object({ changed: z.boolean(), revocation: RevocationSchema })
 /** GET /api/v1/revocations */
 export const RevocationsSchema = z.object({ revocations: z.array(RevocationSchema) })
+const AuthoritySchema = z.object({
+  pem: z.string(),
+  serial: z.string(),
+  notBefore: z.string(),
+  notAfter: z.string(),
+  /** Of the DER, hex. */
+  sha256: z.string(),
+})
+/** GET /api/v1/ca: certificates only; keys never leave the control plane. */
+export const CaSchema = z.object({
+  trustDomain: z.string(),
+  roots: z.array(AuthoritySchema),
+  /** What signs leaves here. */
+  intermediate: AuthoritySchema,
+  /** Certificates that have not ended. */
+  issued: z.int(),
+  revoked: z.int(),
+})
+export type Ca = z.infer<typeof CaSchema>
+
 /** GET /api/v1/certificates?id=&limit=: those that are valid by their dates, newest first. */
 export const CertificatesSchema = z.object({
   certificates: z.array(

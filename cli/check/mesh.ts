@@ -22,7 +22,7 @@ export function processChecks(
     ...each(
       'PROCESSES_STABLE',
       restarted.map(({ name, restarts }) =>
-        bad('PROCESSES_STABLE', 'warning', name, `${name} was restarted ${restarts} times`, dir),
+        bad('PROCESSES_STABLE', 'warning', name, `${name} was restarted (${restarts}×)`, dir),
       ),
     ),
   ]

@@ -96,9 +96,12 @@ export function bad(
   const [, hint, command] = CHECKS[code]
   // Names come from the network: only plain ones go into a command that people paste.
   const plain = /^[\w.:/-]*$/.test(subject) ? subject : 'NAME'
-  const filled = command.replaceAll('{dir}', dir).replaceAll('{subject}', plain)
+  const filled = command.replaceAll('{dir}', () => quoted(dir)).replaceAll('{subject}', plain)
   return { code, status, subject, message, hint, command: filled }
 }
+
+/** For a POSIX shell. */
+const quoted = (path: string): string => (/^[\w./:-]+$/.test(path) ? path : `'${path.replaceAll("'", "'\\''")}'`)
 
 /** One line for each that is bad, or one that all is well. */
 export const each = (code: CheckCode, found: readonly CheckResult[]): readonly CheckResult[] =>

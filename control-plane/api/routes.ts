@@ -7,6 +7,7 @@ import { FairleadError } from '../../kernel/errors.ts'
 import { parseWith, z } from '../../kernel/parse.ts'
 import type { ConfigStore } from '../config-store.ts'
 import {
+  type Ca,
   ConfigDiffRequestSchema,
   ConfigPutSchema,
   JoinTokenAnswerSchema,
@@ -29,6 +30,7 @@ export interface RouteParts {
   readonly issued: Issued
   readonly metrics: Metrics
   mesh(): MeshStatus
+  ca(): Ca
   /** What is missing; empty = ready. */
   notReady(): readonly string[]
 }
@@ -106,6 +108,7 @@ export function addRoutes(app: FastifyInstance, parts: RouteParts): void {
     const asked = parseWith(RevokeRequestSchema, request.body, 'revocation')
     return { changed: revoker.restore(asked, authorOf(request)) }
   })
+  app.get('/api/v1/ca', async () => parts.ca())
   app.get('/api/v1/certificates', async (request) => {
     const { limit, id } = parseWith(CertificatesQuery, request.query, 'query')
     return { certificates: issued.recent(limit, id).map((one) => certificate(one, revoker.current)) }

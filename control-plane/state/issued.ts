@@ -65,6 +65,12 @@ export class Issued {
     return rows.map(issuedCertificate)
   }
 
+  /** Certificates that have not ended. */
+  count(): number {
+    const row = this.#sql.prepare('SELECT count(*) AS n FROM certificate WHERE not_after > ?').get(this.#clock.wall())
+    return Number(row?.['n'] ?? 0)
+  }
+
   /** Forgets what ended long ago. */
   prune(): void {
     const before = this.#clock.wall() - KEPT_AFTER_END_MS

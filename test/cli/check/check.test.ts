@@ -165,6 +165,11 @@ test('check: puts no name into a command that a shell would read otherwise', () 
   }
 })
 
+test('check: quotes a directory that a shell would split', () => {
+  const { command } = bad('DISK_SPACE', 'failed', '', 'm', "/my dir/it's")
+  expect(command).toBe(`df -h '/my dir/it'\\''s'`)
+})
+
 test('check: every code has a title, a hint and a command', () => {
   for (const texts of Object.values(CHECKS)) for (const text of texts) expect(text.length).toBeGreaterThan(3)
 })

@@ -1,6 +1,14 @@
-// ca.ts — `fairlead ca certificates|revoke|restore|revocations`: who holds certificates, and who must count no more.
+// ca.ts — `fairlead ca show|export|certificates|revoke|restore|revocations`: what signs, who holds certificates, and who
+// must count no more.
 
-import { CertificatesSchema, RevocationsSchema, RevokeAnswerSchema } from '../control-plane/contract.ts'
+import { writeFile } from 'node:fs/promises'
+import {
+  type Ca,
+  CaSchema,
+  CertificatesSchema,
+  RevocationsSchema,
+  RevokeAnswerSchema,
+} from '../control-plane/contract.ts'
 import { parseWith, z } from '../kernel/parse.ts'
 import { printable } from '../mesh-config/problem.ts'
 import { authorHeader } from './author.ts'
@@ -16,6 +24,45 @@ export interface RevokeFlags {
   readonly serial?: string
   readonly id?: string
   readonly reason?: string
+}
+
+export async function caShow(context: Context): Promise<number> {
+  const ca = await readCa(context)
+  if (context.json) {
+    context.terminal.json(ca)
+    return EXIT.ok
+  }
+  const all = [...ca.roots.map((one) => ['root', one] as const), ['intermediate', ca.intermediate] as const]
+  const rows = all.map(([role, one]) => [role, one.serial, one.notBefore, one.notAfter, one.sha256])
+  context.terminal.say(
+    `Trust domain ${ca.trustDomain}; ${ca.issued} certificates have not ended, ${ca.revoked} revocations`,
+  )
+  for (const line of columnsOf([['', 'SERIAL', 'FROM', 'UNTIL', 'SHA-256'], ...rows])) context.terminal.say(line)
+  return EXIT.ok
+}
+
+/** The roots, PEM: to stdout, or to a new file. Exit code: 0, 2 the file exists or cannot be written. */
+export async function caExport(context: Context, file: string | undefined): Promise<number> {
+  const { roots } = await readCa(context)
+  const pem = roots.map((one) => one.pem).join('')
+  if (file === undefined) {
+    if (context.json) context.terminal.json({ roots: roots.map((one) => one.pem) })
+    else context.terminal.say(pem.trimEnd())
+    return EXIT.ok
+  }
+  try {
+    await writeFile(file, pem, { flag: 'wx', mode: 0o644 })
+  } catch (error) {
+    context.terminal.note(`${context.terminal.red('error')} ${error instanceof Error ? error.message : String(error)}`)
+    return EXIT.usage
+  }
+  if (context.json) context.terminal.json({ file, roots: roots.length })
+  else context.terminal.say(`Wrote ${roots.length} root certificate${roots.length === 1 ? '' : 's'} to ${file}.`)
+  return EXIT.ok
+}
+
+async function readCa(context: Context): Promise<Ca> {
+  return parseWith(CaSchema, await withControl(context, (api) => api.call('/api/v1/ca')), 'answer of /api/v1/ca')
 }
 
 export async function caCertificates(

@@ -14,10 +14,11 @@ import { readConfigFiles } from '../mesh-config/files.ts'
 import { openApiKey } from './api/api-key.ts'
 import { startApi } from './api/server.ts'
 import { ConfigStore } from './config-store.ts'
-import type { MeshStatus } from './contract.ts'
+import type { Ca, MeshStatus } from './contract.ts'
 import { startDiscovery } from './discovery/discovery.ts'
 import type { World } from './dry-compile.ts'
 import { type Authorities, openAuthorities } from './identity/authorities.ts'
+import { describeCa } from './identity/describe-ca.ts'
 import { JoinTokens } from './identity/join-tokens.ts'
 import { type OwnIdentity, startOwnIdentity } from './identity/own-identity.ts'
 import { Revoker } from './identity/revoke.ts'
@@ -130,6 +131,7 @@ export async function startControlPlane(options: Options, ambient: Ambient, life
     onChange()
   }
   const revoker = new Revoker({ ...state, trustDomain, onChange: onRevoked })
+  const ca = (): Ca => describeCa({ trustDomain, authorities, ...state })
   const apiParts = {
     listen: options.api,
     key,
@@ -138,6 +140,7 @@ export async function startControlPlane(options: Options, ambient: Ambient, life
     config,
     audit: state.audit,
     mesh,
+    ca,
     notReady,
     revoker,
     issued: state.issued,

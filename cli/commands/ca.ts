@@ -9,6 +9,24 @@ const ID = 'an identity: all certificates that it has and would get'
 
 export function addCaCommands(program: Command, act: Act): void {
   const ca = program.command('ca').description('the certificate authority of the running mesh')
+  ca.command('show')
+    .description('roots and intermediate: serials, lives, fingerprints')
+    .action(
+      act(async (context) => {
+        const { caShow } = await import('../ca.ts')
+        return await caShow(context)
+      }),
+    )
+  ca.command('export')
+    .description('the root certificates, PEM: what peers outside the mesh must trust; never keys')
+    .option('--out <file>', 'a new file instead of stdout')
+    .addHelpText('after', '\nExample:\n  $ fairlead ca export --out mesh-roots.pem && curl --cacert mesh-roots.pem …')
+    .action(
+      act(async (context, flags: { out?: string }) => {
+        const { caExport } = await import('../ca.ts')
+        return await caExport(context, flags.out)
+      }),
+    )
   ca.command('certificates')
     .description('certificates that were signed and have not ended, newest first')
     .option('--id <spiffe>', 'of this identity only')

@@ -73,6 +73,25 @@ export const ScheduleNextSchema = z.strictObject({
 })
 export type ScheduleNext = z.infer<typeof ScheduleNextSchema>
 
+/** `fairlead check --json` */
+export const CheckSchema = z.object({
+  /** Nothing failed; there may be warnings. */
+  ok: z.boolean(),
+  checks: z.array(
+    z.object({
+      /** Stable. */
+      code: z.string(),
+      status: z.enum(['ok', 'warning', 'failed', 'skipped']),
+      /** Process, instance, service or identity; '' = the whole. */
+      subject: z.string(),
+      message: z.string(),
+      hint: z.string(),
+      /** What mends it; '' when there is nothing to do. */
+      command: z.string(),
+    }),
+  ),
+})
+
 /** Payload and result of the job type `package.audit`. */
 export const AuditPayloadSchema = z.strictObject({ root: z.string(), path: z.string(), run: z.string() })
 export const AuditResultSchema = z.object({

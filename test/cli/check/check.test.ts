@@ -8,6 +8,7 @@ import { check } from '../../../cli/check/check.ts'
 import { hostChecks, nodeCheck } from '../../../cli/check/host.ts'
 import { type MeshFacts, meshChecks, processChecks } from '../../../cli/check/mesh.ts'
 import { bad, CHECKS, type CheckResult } from '../../../cli/check/result.ts'
+import { CheckSchema } from '../../../cli/contract.ts'
 import { openTerminal } from '../../../cli/terminal.ts'
 import { pathsOf } from '../../../cli/up/data-dir.ts'
 import { writeState } from '../../../cli/up/state-file.ts'
@@ -32,7 +33,8 @@ async function run(dir: string, json = true) {
   const terminal = openTerminal({ out: { write: (text) => (out += text) }, err: { write: () => undefined }, env: {} })
   const context = { terminal, json, debug: false, dataDir: dir, clock: systemClock, random: systemRandom, env: {} }
   const code = await check(context)
-  return { code, out, answer: json ? (JSON.parse(out) as { ok: boolean; checks: CheckResult[] }) : undefined }
+  const answer = json ? (CheckSchema.parse(JSON.parse(out)) as { ok: boolean; checks: CheckResult[] }) : undefined
+  return { code, out, answer }
 }
 
 // ── the host ────────────────────────────────────────────────────────────────────────────────────────────────────────

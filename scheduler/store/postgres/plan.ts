@@ -12,18 +12,23 @@ export type Part = Exclude<Change['t'], 'atomic'>
 export interface Stage {
   readonly parts: Partial<Record<Part, Row[]>>
   keyed: boolean
-  /** Index of the group's own change; its members follow it. */
-  readonly atomic: Group | undefined
+}
+
+/** Stages that run one after the other; with a group they stand or fall together. */
+export interface Block {
+  readonly group: Group | undefined
+  readonly stages: [Stage, ...Stage[]]
 }
 
 export interface Group {
+  /** Of the group's own change; its members follow it. */
   readonly index: number
   readonly count: number
 }
 
 export interface Plan {
-  /** The first is never atomic (it may be empty). */
-  readonly stages: readonly [Stage, ...Stage[]]
+  /** The first is no group (and may be empty). */
+  readonly blocks: readonly [Block, ...Block[]]
   readonly shards: readonly number[]
   /** Jobs that exist already: their shards are looked up. */
   readonly ids: readonly string[]
@@ -38,18 +43,17 @@ export function planCommit(calls: readonly (readonly Change[])[], keyless: numbe
   return planner.plan()
 }
 
-const emptyStage = (atomic?: Group): Stage => ({ parts: {}, keyed: false, atomic })
+type Single = Exclude<Change, { t: 'atomic' }>
+const emptyStage = (): Stage => ({ parts: {}, keyed: false })
 
 class Planner {
   readonly #keyless: number
-  readonly #stages: [Stage, ...Stage[]] = [emptyStage()]
-  /** Job, key or session → the last stage that touches it, and whether that was by a log line. */
+  readonly #blocks: [Block, ...Block[]] = [{ group: undefined, stages: [emptyStage()] }]
+  /** Of the open block: job, key or session → the last stage that touches it, and whether that was by a log line. */
   readonly #touched = new Map<string, { stage: number; log: boolean }>()
   readonly #shards = new Set<number>()
   readonly #ids = new Set<string>()
   #index = 0
-  /** No later change goes below. */
-  #floor = 0
   #membersLeft = 0
   #token = 0n
   #seq = 0
@@ -63,7 +67,7 @@ class Planner {
     if (change.t !== 'atomic') this.#place(index, change)
     // A group of one is an ordinary change.
     else if (change.count > 1) {
-      this.#barrier({ index, count: change.count })
+      this.#open({ index, count: change.count })
       this.#membersLeft = change.count
     }
   }
@@ -72,15 +76,15 @@ class Planner {
     // A guard must hold something: the home shard stands for what belongs to no job.
     if (this.#shards.size === 0) this.#shards.add(this.#keyless)
     const marks = { token: this.#token, seq: this.#seq }
-    return { stages: this.#stages, shards: [...this.#shards], ids: [...this.#ids], ...marks }
+    return { blocks: this.#blocks, shards: [...this.#shards], ids: [...this.#ids], ...marks }
   }
 
-  #barrier(group?: Group): void {
-    this.#stages.push(emptyStage(group))
-    this.#floor = this.#stages.length - 1
+  #open(group?: Group): void {
+    this.#blocks.push({ group, stages: [emptyStage()] })
+    this.#touched.clear()
   }
 
-  #place(index: number, change: Exclude<Change, { t: 'atomic' }>): void {
+  #place(index: number, change: Single): void {
     this.#mark(change)
     const stage = this.#stageFor(change)
     const row = rowOf(index, change, this.#keyless)
@@ -88,26 +92,25 @@ class Planner {
     if (rows) rows.push(row)
     else stage.parts[change.t] = [row]
     if (change.t === 'insert' && change.job.idempotencyKey !== null) stage.keyed = true
-    if (this.#membersLeft > 0 && --this.#membersLeft === 0) this.#barrier()
+    if (this.#membersLeft > 0 && --this.#membersLeft === 0) this.#open()
   }
 
-  #stageFor(change: Exclude<Change, { t: 'atomic' }>): Stage {
+  #stageFor(change: Single): Stage {
+    const { stages } = this.#blocks.at(-1)!
     const things = touchedBy(change)
     const log = change.t === 'log'
-    let at = this.#floor
+    let at = 0
     for (const thing of things) {
       const last = this.#touched.get(thing)
       // Lines of one job go in order of their index, so they may share a stage.
       if (last) at = Math.max(at, last.log && log ? last.stage : last.stage + 1)
     }
-    // Inside an atomic group everything is one stage: two changes of one job there would be applied as a set.
-    if (this.#membersLeft > 0) at = Math.min(at, this.#floor)
-    while (at >= this.#stages.length) this.#stages.push(emptyStage())
+    if (at === stages.length) stages.push(emptyStage())
     for (const thing of things) this.#touched.set(thing, { stage: at, log })
-    return this.#stages[at]!
+    return stages[at]!
   }
 
-  #mark(change: Exclude<Change, { t: 'atomic' }>): void {
+  #mark(change: Single): void {
     if (change.t === 'insert') {
       this.#shards.add(shardOf(change.job, this.#keyless))
       if (change.job.seq > this.#seq) this.#seq = change.job.seq

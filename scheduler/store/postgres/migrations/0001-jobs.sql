@@ -336,30 +336,31 @@ BEGIN
   END IF;
 END $$;
 
--- A stage as one document, for the rare commits that need more than one or an atomic one. An atomic stage that refuses
--- anything leaves nothing and adds a row `ATOMIC_REFUSED` whose id is the index of its group.
-CREATE FUNCTION fairlead.apply_document(p_stage json, p_log_max integer) RETURNS SETOF fairlead.special
+-- Stages as one document, for the rare commits that need more than one or an atomic group. A group that refuses
+-- anything leaves nothing and adds a row `ATOMIC_REFUSED` whose id is the index of the group.
+CREATE FUNCTION fairlead.apply_block(p_block json, p_log_max integer) RETURNS SETOF fairlead.special
 LANGUAGE plpgsql AS $$
 DECLARE
-  answers fairlead.special[];
+  stage json;
+  answers fairlead.special[] := '{}';
   one fairlead.special;
 BEGIN
   BEGIN
-    SELECT array_agg(s) INTO answers FROM fairlead.apply_stage(p_stage->'insert',
-      (p_stage->>'keyed')::boolean, p_stage->'move', p_stage->'lease', p_stage->'started', p_stage->'progress',
-      p_stage->'log', p_log_max, p_stage->'end', p_stage->'session', p_stage->'sessionEnd') s;
-    IF (p_stage->>'atomic') IS NOT NULL AND EXISTS (SELECT FROM unnest(answers) s WHERE s.code IS NOT NULL) THEN
+    FOR stage IN SELECT value FROM json_array_elements(p_block->'stages') LOOP
+      answers := answers || ARRAY(SELECT s FROM fairlead.apply_stage(stage->'insert', (stage->>'keyed')::boolean,
+        stage->'move', stage->'lease', stage->'started', stage->'progress', stage->'log', p_log_max, stage->'end',
+        stage->'session', stage->'sessionEnd') s);
+    END LOOP;
+    IF (p_block->>'atomic') IS NOT NULL AND EXISTS (SELECT FROM unnest(answers) s WHERE s.code IS NOT NULL) THEN
       RAISE EXCEPTION 'atomic' USING ERRCODE = 'FL002';
     END IF;
   EXCEPTION WHEN SQLSTATE 'FL002' THEN
-    answers := answers || ROW(0, 'ATOMIC_REFUSED', p_stage->>'atomic', NULL)::fairlead.special;
+    answers := answers || ROW(0, 'ATOMIC_REFUSED', p_block->>'atomic', NULL)::fairlead.special;
   END;
-  IF answers IS NOT NULL THEN
-    FOREACH one IN ARRAY answers LOOP RETURN NEXT one; END LOOP;
-  END IF;
+  FOREACH one IN ARRAY answers LOOP RETURN NEXT one; END LOOP;
 END $$;
 
--- One commit in one round trip: guard, stages in order, marks.
+-- One commit in one round trip: guard, blocks in order, marks.
 -- The planner's switches keep to index probes: plans are cached while tables are still small.
 CREATE FUNCTION fairlead.apply(p_session text, p_epochs bigint[], p_shards smallint[], p_ids text[], p_token bigint,
   p_seq bigint, p_log_max integer, p_insert json, p_keyed boolean, p_move json, p_lease json, p_started json,
@@ -368,13 +369,13 @@ RETURNS SETOF fairlead.special LANGUAGE plpgsql
   SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET enable_material = off
   SET jit = off AS $$
 DECLARE
-  stage json;
+  block json;
 BEGIN
   PERFORM fairlead.guard(p_session, p_epochs, p_shards, p_ids);
   RETURN QUERY SELECT * FROM fairlead.apply_stage(p_insert, p_keyed, p_move, p_lease, p_started, p_progress, p_log,
     p_log_max, p_end, p_session_row, p_session_end);
-  FOREACH stage IN ARRAY p_more LOOP
-    RETURN QUERY SELECT * FROM fairlead.apply_document(stage, p_log_max);
+  FOREACH block IN ARRAY p_more LOOP
+    RETURN QUERY SELECT * FROM fairlead.apply_block(block, p_log_max);
   END LOOP;
   IF p_token > 0 OR p_seq > 0 THEN
     UPDATE fairlead.mark SET token = greatest(token, p_token), seq = greatest(seq, p_seq);

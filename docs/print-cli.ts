@@ -4,6 +4,9 @@ import type { Command } from 'commander'
 import {
   AuditPayloadSchema,
   AuditResultSchema,
+  DbCopySchema,
+  DbMigrateSchema,
+  DbStatusSchema,
   ReportSchema,
   ScheduleNextSchema,
   StatusSchema,
@@ -35,6 +38,9 @@ const OUTPUTS: [string, string, z.ZodType][] = [
   ['job list --json', 'A page; `cursor` leads to the next one.', JobListSchema],
   ['schedule next --json', 'When an expression fires (docs/time.md).', ScheduleNextSchema],
   ['POST /api/v1/jobs/batch', 'Answer to a batch, as the audit sends it.', BatchAnswerSchema],
+  ['db migrate --json', 'What was applied, and the schema that the database has now.', DbMigrateSchema],
+  ['db status --json', '`pending`: migrations to apply. `jobsAbout` is a statistic, not a count.', DbStatusSchema],
+  ['db copy --json', 'Rows of each table, and the sum of their SHA-256, equal on both sides.', DbCopySchema],
   ['package.audit (payload)', 'What a job of the audit is told.', AuditPayloadSchema],
   ['package.audit (result)', 'What its handlers answer; v1 and v2 find the same facts.', AuditResultSchema],
 ]

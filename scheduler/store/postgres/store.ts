@@ -10,7 +10,7 @@ import type { Log } from '../../../kernel/log.ts'
 import type { Random } from '../../../kernel/random.ts'
 import type { JobRow, JobStore } from '../contract.ts'
 import { GroupCommit } from '../group-commit.ts'
-import { assertDurable, connect, openPool } from './connection.ts'
+import { assertDurable, connect, failure, openPool, sqlstate } from './connection.ts'
 import { assertSchema } from './migrate.ts'
 import { Reader } from './reader.ts'
 import { startSession } from './session.ts'
@@ -53,7 +53,7 @@ export async function startPostgresStore(options: PostgresOptions): Promise<JobS
     return storeOf(life, commits, leaderReads, userReads)
   } catch (error) {
     await life.close()
-    throw error
+    throw sqlstate(error) === undefined ? error : failure(error)
   }
 }
 

@@ -47,8 +47,20 @@ export async function connect(url: string, name: string, ms: number = WRITE_MS_M
   }
 }
 
-export function openPool(url: string, name: string, max: number, log: Log): pg.Pool {
-  const pool = new pg.Pool({ ...settings(url, name, READ_MS_MAX), max, idleTimeoutMillis: 60_000 })
+export interface PoolOptions {
+  readonly url: string
+  readonly name: string
+  readonly max: number
+  readonly log: Log
+  /** For lookups by id: index probes even while statistics still say that the tables are small. */
+  readonly probesOnly?: boolean
+}
+
+const PROBES_ONLY = '-c enable_seqscan=off -c enable_hashjoin=off -c enable_mergejoin=off -c jit=off'
+
+export function openPool({ url, name, max, log, probesOnly = false }: PoolOptions): pg.Pool {
+  const planner = probesOnly ? { options: PROBES_ONLY } : {}
+  const pool = new pg.Pool({ ...settings(url, name, READ_MS_MAX), ...planner, max, idleTimeoutMillis: 60_000 })
   pool.on('error', (error) => log.warn({ error: said(error) }, 'an idle database connection broke'))
   return pool
 }

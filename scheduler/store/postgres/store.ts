@@ -40,13 +40,13 @@ export async function startPostgresStore(options: PostgresOptions): Promise<JobS
   const life = new Lifetime()
   try {
     const session = life.own(await startSession({ ...options, onLost: onFatal }))
-    const pool = (name: string, max: number): Reader => {
-      const opened = openPool(url, name, max, log)
+    const pool = (name: string, max: number, probesOnly: boolean): Reader => {
+      const opened = openPool({ url, name, max, log, probesOnly })
       life.onClose(() => opened.end())
       return new Reader(opened)
     }
-    const leaderReads = pool('leader', LEADER_CONNECTIONS)
-    const userReads = pool('users', USER_CONNECTIONS)
+    const leaderReads = pool('leader', LEADER_CONNECTIONS, true)
+    const userReads = pool('users', USER_CONNECTIONS, false)
     const writer = life.own(new Writer(url, session))
     const commits = new GroupCommit(writer, options.onCommit)
     life.onClose(() => commits.idle())

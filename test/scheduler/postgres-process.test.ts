@@ -5,6 +5,7 @@ import { once } from 'node:events'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import pg from 'pg'
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
 import { noPostgres, type Postgres, startPostgres } from '../support/postgres.ts'
 import { until } from '../support/until.ts'
@@ -134,17 +135,20 @@ describe.skipIf(noPostgres)(`postgres${noPostgres ? ` (skipped: ${noPostgres})` 
     const second = start(url)
     await until(() => second.output().includes('another scheduler leads; waiting'), TAKEOVER_MS)
     first.child.kill('SIGSTOP')
-    // Asked while it sleeps: it reads this when it wakes, most likely before it learns that its session is over.
-    const late = call(first, '/api/v1/jobs', job('late')).then(
-      ({ status }) => status,
-      () => 0,
-    )
+    // Asked while it sleeps: it reads this when it wakes.
+    const late = call(first, '/api/v1/jobs', job('late')).then(({ status }) => status)
     await ready(second)
-    await submit(second, 'by the new leader')
+    // Renewals wait, so that it cannot learn of its end in any other way than by its write.
+    const holder = new pg.Client(url)
+    await holder.connect()
+    await holder.query('BEGIN; LOCK TABLE fairlead.scheduler_session IN EXCLUSIVE MODE')
     const exited = once(first.child, 'exit')
     first.child.kill('SIGCONT')
-    expect([0, 503]).toContain(await late)
+    expect(await late).toBe(503)
+    await holder.query('ROLLBACK')
+    await holder.end()
     expect((await exited)[0]).toBe(1)
+    await submit(second, 'by the new leader')
     const { body } = await call(second, '/api/v1/jobs')
     const keys = (body as { jobs: { idempotencyKey: string }[] }).jobs.map((one) => one.idempotencyKey)
     expect(keys).toEqual(['by the new leader', 'before'])

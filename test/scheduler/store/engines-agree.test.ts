@@ -16,7 +16,7 @@ import { startSqliteStore } from '../../../scheduler/store/sqlite/store.ts'
 import { noPostgres, type Postgres, startPostgres } from '../../support/postgres.ts'
 import { at, attemptRow, insert, noBody } from '../rows.ts'
 
-const RUNS = 60
+const RUNS = 100
 const IDS = ['a', 'b', 'c', 'd'] as const
 const onFatal = (error: Error): void => {
   throw error

@@ -168,6 +168,22 @@ export const ERRORS = {
   STORE_UNAVAILABLE: { status: 503, retry: true, hint: 'The job store cannot commit; see the scheduler log.' },
   STORE_LOCKED: { status: 503, retry: false, hint: 'Another scheduler uses this data directory; stop it first.' },
   SCHEMA_TOO_NEW: { status: 500, retry: false, hint: 'The data was written by a newer Fairlead; use that version.' },
+  SCHEMA_NOT_READY: {
+    status: 500,
+    retry: false,
+    hint: 'Run `fairlead db migrate --database URL` with this version, then start again.',
+  },
+  SCHEMA_CHANGED: {
+    status: 500,
+    retry: false,
+    hint: 'The database was migrated by another build of the same version; use that build or a fresh database.',
+  },
+  STORE_UNSAFE: {
+    status: 500,
+    retry: false,
+    hint: 'Turn on the PostgreSQL setting named above; without it an accepted job can be lost.',
+  },
+  DATABASE_NOT_EMPTY: { status: 409, retry: false, hint: 'Copy into a database that was migrated and never used.' },
   SESSION_UNKNOWN: { status: 409, retry: true, hint: 'Register the worker again.' },
   TOKEN_STALE: { status: 409, retry: false, hint: 'A newer attempt exists; this one must stop.' },
   // Attempt outcomes that we write ourselves (never a handler's own codes)

@@ -8,6 +8,7 @@ import { execFile } from 'node:child_process'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { noPostgres, startPostgres } from '../test/support/postgres.ts'
 import { type JobMesh, startJobMesh } from './support/job-mesh.ts'
 import { cpuMicros, start } from './support/processes.ts'
 import { type BenchCase, type BenchOptions, type BenchResult, benchCase } from './support/result.ts'
@@ -37,7 +38,40 @@ const CASES: readonly Case[] = [
   { name: 'submit-batch-1000', round: (seconds) => submitting({ connections: 4, jobs: 1000, seconds }) },
   { name: 'submit-single-64', round: (seconds) => submitting({ connections: 64, jobs: 1, seconds }) },
   { name: 'end-to-end', round: (seconds) => endToEnd(seconds * END_TO_END_JOBS_PER_SECOND) },
+  ...(noPostgres === undefined ? onPostgres() : []),
 ]
+
+function onPostgres(): Case[] {
+  return [
+    {
+      name: 'submit-batch-1000-postgres',
+      round: (seconds) => withDatabase((database) => submitting({ connections: 4, jobs: 1000, seconds, database })),
+    },
+    {
+      name: 'submit-single-64-postgres',
+      round: (seconds) => withDatabase((database) => submitting({ connections: 64, jobs: 1, seconds, database })),
+    },
+    {
+      name: 'end-to-end-postgres',
+      round: (seconds) => withDatabase((database) => endToEnd(seconds * END_TO_END_JOBS_PER_SECOND, database)),
+    },
+  ]
+}
+
+interface Database {
+  readonly url: string
+  /** CPU so far, of the server with its backends. */
+  cpuMicros(): number
+}
+
+async function withDatabase<T>(run: (database: Database) => Promise<T>): Promise<T> {
+  const server = await startPostgres()
+  try {
+    return await run({ url: await server.database(), cpuMicros: () => cpuMicros(server.pid) })
+  } finally {
+    await server.close()
+  }
+}
 
 export async function run(options: BenchOptions): Promise<BenchResult> {
   const wanted = CASES.filter(({ name }) => options.only === undefined || name === options.only)
@@ -62,13 +96,17 @@ interface Submitting {
   /** Per request. */
   readonly jobs: number
   readonly seconds: number
+  readonly database?: Database
 }
 
-async function submitting({ connections, jobs, seconds }: Submitting): Promise<Figure> {
+async function submitting({ connections, jobs, seconds, database }: Submitting): Promise<Figure> {
   const dir = mkdtempSync(join(tmpdir(), 'fairlead-bench-'))
   writeFileSync(join(dir, 'key'), KEY, { mode: 0o600 })
   const flags = ['--state', join(dir, 'state'), '--listen', '127.0.0.1:0', '--sidecar', 'http://127.0.0.1:9']
-  const scheduler = start(process.execPath, [MAIN, ...flags, '--api-key-file', join(dir, 'key')])
+  const store: Record<string, string> = database ? { DATABASE_URL: database.url } : {}
+  const where = ['--database', database ? 'env' : 'embedded']
+  const scheduler = start(process.execPath, [MAIN, ...flags, '--api-key-file', join(dir, 'key'), ...where], store)
+  const used = (): number => cpuMicros(scheduler.pid) + (database?.cpuMicros() ?? 0)
   try {
     const port = await readyPort(scheduler)
     const job = { type: 'bench.none', payload: { id: 123_456, p: 'x' } }
@@ -76,9 +114,9 @@ async function submitting({ connections, jobs, seconds }: Submitting): Promise<F
     const path = jobs === 1 ? '/api/v1/jobs' : '/api/v1/jobs/batch'
     const post = (length: number) => load(port, path, { connections, jobs, seconds: length }, body)
     await post(WARM_UP_SECONDS)
-    const before = cpuMicros(scheduler.pid)
+    const before = used()
     const done = await post(seconds)
-    const cpu = cpuMicros(scheduler.pid) - before
+    const cpu = used() - before
     return { jobsPerSecond: (done.jobs * 1000) / done.ms, cpuMicrosPerJob: cpu / done.jobs }
   } finally {
     await scheduler.stop()
@@ -87,15 +125,16 @@ async function submitting({ connections, jobs, seconds }: Submitting): Promise<F
 }
 
 /** Batches in one after the other; the clock stops when the last result is durable. */
-async function endToEnd(jobs: number): Promise<Figure> {
-  const mesh = await startJobMesh()
+async function endToEnd(jobs: number, database?: Database): Promise<Figure> {
+  const mesh = await startJobMesh(database?.url)
+  const used = (): number => mesh.cpuMicros() + (database?.cpuMicros() ?? 0)
   try {
     await runJobs(mesh, WARM_UP_JOBS, 'warm-up')
-    const before = mesh.cpuMicros()
+    const before = used()
     const start = performance.now()
     await runJobs(mesh, jobs, 'round')
     const seconds = (performance.now() - start) / 1000
-    return { jobsPerSecond: jobs / seconds, cpuMicrosPerJob: (mesh.cpuMicros() - before) / jobs }
+    return { jobsPerSecond: jobs / seconds, cpuMicrosPerJob: (used() - before) / jobs }
   } finally {
     await mesh.stop()
   }

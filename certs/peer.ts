@@ -12,6 +12,7 @@ import { constants } from 'node:crypto'
 import type { DetailedPeerCertificate, SecureVersion, TLSSocket } from 'node:tls'
 import type { WallMs } from '../kernel/clock.ts'
 import { assert } from '../kernel/errors.ts'
+import type { Revoked } from './revoked.ts'
 import { CHAIN_CERTIFICATES_MAX, type Verdict, verifyChain } from './verify.ts'
 
 const MIN_VERSION: SecureVersion = 'TLSv1.3'
@@ -40,6 +41,7 @@ export interface PeerOptions {
   /** The trust domain of the bundle. */
   readonly trustDomain: string
   readonly expectId?: string
+  readonly revoked?: Revoked | undefined
 }
 
 /** Judges the certificate that the peer proved to hold, with the intermediates that it sent. */

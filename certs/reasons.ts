@@ -44,6 +44,7 @@ export const REASONS = {
   SPIFFE_ID_INVALID: 'The URI of the leaf is not a SPIFFE ID.',
   SPIFFE_ID_NO_PATH: 'The SPIFFE ID of the leaf names a trust domain, not a service.',
   // What was expected
+  REVOKED: 'The certificate or its identity was revoked.',
   TRUST_DOMAIN_MISMATCH: 'The SPIFFE ID is of another trust domain than the bundle.',
   ID_MISMATCH: 'The SPIFFE ID is not the expected one.',
   HOSTNAME_MISMATCH: 'No DNS or IP name of the leaf is the expected host name.',

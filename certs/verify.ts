@@ -12,6 +12,7 @@ import { matchesHostname } from './hostname.ts'
 import { leafFaults } from './leaf-rules.ts'
 import { buildPath, pathFaults } from './path.ts'
 import type { Reason } from './reasons.ts'
+import { isRevoked, type Revoked } from './revoked.ts'
 import { parseSpiffeId, type SpiffeId } from './spiffe.ts'
 
 export const CHAIN_CERTIFICATES_MAX = 5
@@ -27,12 +28,15 @@ export interface VerifyOptions {
   readonly trustDomain?: string
   readonly expectId?: string
   readonly expectHostname?: string
+  readonly revoked?: Revoked | undefined
 }
 
 export type Verdict =
   | {
       readonly ok: true
       readonly spiffeId: string
+      /** Of the leaf. */
+      readonly serial: string
       /** End of the leaf. */
       readonly notAfter: WallMs
       /** First end on the path: until then the same chain stays valid. */
@@ -63,7 +67,7 @@ export function verifyChain(options: VerifyOptions): Verdict {
   const reasons = [...new Set([...faults, ...path.faults, ...pathFaults(path, id, options.now), ...expectations])]
   if (reasons.length > 0 || !id || !path.root) return refused(reasons, id?.text, leaf.notAfter)
   const validUntil = Math.min(path.root.notAfter, ...path.presented.map(({ notAfter }) => notAfter)) as WallMs
-  return { ok: true, spiffeId: id.text, notAfter: leaf.notAfter, validUntil, reasons: [] }
+  return { ok: true, spiffeId: id.text, serial: leaf.serial, notAfter: leaf.notAfter, validUntil, reasons: [] }
 }
 
 function parseAll(ders: readonly Uint8Array[]): Certificate[] {
@@ -90,6 +94,7 @@ function expectationFaults(
   if (id && options.trustDomain !== undefined && id.trustDomain !== options.trustDomain)
     faults.push('TRUST_DOMAIN_MISMATCH')
   if (expected && id?.text !== expected.text) faults.push('ID_MISMATCH')
+  if (isRevoked(options.revoked, leaf.serial, id?.text ?? '')) faults.push('REVOKED')
   const { expectHostname } = options
   if (expectHostname !== undefined && !matchesHostname(leaf.alternativeNames, expectHostname))
     faults.push('HOSTNAME_MISMATCH')

@@ -2,6 +2,7 @@
 
 import { parseWith, z } from '../kernel/parse.ts'
 import { readConfigFiles } from '../mesh-config/files.ts'
+import { authorHeader } from './author.ts'
 import { openClient } from './client.ts'
 import type { Context } from './context.ts'
 import { EXIT } from './exit.ts'
@@ -14,7 +15,7 @@ export async function apply(context: Context, paths: readonly string[]): Promise
   const { state, apiKey } = findRunning(context)
   const control = openClient(state.addresses.controlApi, apiKey)
   try {
-    const raw = await control.call('/api/v1/config', { method: 'PUT', body: { files } })
+    const raw = await control.call('/api/v1/config', { method: 'PUT', body: { files }, headers: authorHeader(context) })
     const { version } = parseWith(AppliedSchema, raw, 'answer of PUT /api/v1/config')
     if (context.json) context.terminal.json({ version, files: files.map((file) => file.name) })
     else {

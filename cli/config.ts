@@ -1,6 +1,8 @@
-// config.ts — `fairlead config validate PATH…`: every problem with its place, the line shown and what to do about it.
+// config.ts — `fairlead config validate|analyze PATH…`: every problem, or every finding in a valid config, with its place,
+// the line shown and what to do about it.
 
 import { FairleadError } from '../kernel/errors.ts'
+import { analyzeConfig } from '../mesh-config/analysis/analyze.ts'
 import { type MeshConfig, parseConfig } from '../mesh-config/config.ts'
 import { readConfigFiles } from '../mesh-config/files.ts'
 import { type ConfigProblem, plain, renderProblem } from '../mesh-config/problem.ts'
@@ -33,7 +35,32 @@ export async function configValidate(
   return problems.length === 0 ? EXIT.ok : EXIT.configInvalid
 }
 
+/** Exit code: 0 nothing found, 1 findings, 2 a path that cannot be read, 4 not valid to begin with. */
+export async function configAnalyze(
+  paths: readonly string[],
+  { json }: { readonly json: boolean },
+  terminal: Terminal = contextOf({}).terminal,
+): Promise<number> {
+  const files = await filesOr(paths, terminal)
+  if (!files) return EXIT.usage
+  const analysis = analyzeConfig(files)
+  const found = 'problems' in analysis ? [...analysis.problems, ...analysis.warnings] : analysis.findings
+  if (json) {
+    const shown = found.map(problemJson)
+    const valid = !('problems' in analysis)
+    terminal.json({ valid, findings: valid ? shown : [], problems: valid ? [] : shown })
+  } else {
+    for (const one of found.slice(0, SHOWN_MAX)) terminal.say(`${renderProblem(one, paintOf(terminal))}\n`)
+    const nothing = `${terminal.green('Nothing found')} in ${counted(files.length, 'file')}.`
+    if ('problems' in analysis) terminal.say(refusal(analysis, terminal))
+    else terminal.say(found.length === 0 ? nothing : terminal.bold(`${counted(found.length, 'finding')}.`))
+  }
+  if ('problems' in analysis) return EXIT.configInvalid
+  return found.length === 0 ? EXIT.ok : EXIT.negative
+}
+
 export interface LoadedConfig {
+  readonly files: readonly ConfigFile[]
   readonly config: MeshConfig
   readonly warnings: readonly ConfigProblem[]
 }
@@ -46,7 +73,7 @@ export async function loadConfig(
   const files = await filesOr(paths, terminal)
   if (!files) return { code: EXIT.usage }
   const parsed = parseConfig(files)
-  if (!('problems' in parsed)) return parsed
+  if (!('problems' in parsed)) return { ...parsed, files }
   for (const problem of parsed.problems.slice(0, SHOWN_MAX)) {
     terminal.note(`${renderProblem(problem, paintOf(terminal))}\n`)
   }
@@ -83,7 +110,11 @@ function refusal(
   return terminal.red(`Invalid: ${counted(problems.length, 'problem')}${alsoWarnings(warnings)}.`)
 }
 
-function acceptance({ config, warnings }: LoadedConfig, files: readonly ConfigFile[], terminal: Terminal): string {
+function acceptance(
+  { config, warnings }: Omit<LoadedConfig, 'files'>,
+  files: readonly ConfigFile[],
+  terminal: Terminal,
+): string {
   const policies = config.trafficPolicies.length + config.authorizationPolicies.length
   const parts = [
     counted(config.services.length, 'service'),

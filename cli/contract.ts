@@ -72,6 +72,48 @@ export const ScheduleNextSchema = z.strictObject({
   ),
 })
 export type ScheduleNext = z.infer<typeof ScheduleNextSchema>
+/** `fairlead db migrate --json` */
+export const DbMigrateSchema = z.strictObject({
+  applied: z.array(z.strictObject({ version: z.int(), name: z.string() })),
+  version: z.int(),
+})
+/** `fairlead db status --json` */
+export const DbStatusSchema = z.strictObject({
+  server: z.string(),
+  settings: z.record(z.string(), z.string()),
+  schema: z.int(),
+  needed: z.int(),
+  pending: z.array(z.string()),
+  sessions: z.array(z.strictObject({ id: z.string(), shards: z.int(), leftMs: z.number() })),
+  sessionTtlMs: z.int(),
+  jobsAbout: z.number(),
+  bytes: z.number(),
+})
+export type DbStatus = z.infer<typeof DbStatusSchema>
+/** `fairlead db copy --json`; `checksum` is the sum of the rows' SHA-256, equal on both sides. */
+export const DbCopySchema = z.strictObject({
+  tables: z.record(z.string(), z.strictObject({ rows: z.int(), checksum: z.string() })),
+})
+export type DbCopy = z.infer<typeof DbCopySchema>
+
+/** `fairlead check --json` */
+export const CheckSchema = z.object({
+  /** Nothing failed; there may be warnings. */
+  ok: z.boolean(),
+  checks: z.array(
+    z.object({
+      /** Stable. */
+      code: z.string(),
+      status: z.enum(['ok', 'warning', 'failed', 'skipped']),
+      /** Process, instance, service or identity; '' = the whole. */
+      subject: z.string(),
+      message: z.string(),
+      hint: z.string(),
+      /** What mends it; '' when there is nothing to do. */
+      command: z.string(),
+    }),
+  ),
+})
 
 /** Payload and result of the job type `package.audit`. */
 export const AuditPayloadSchema = z.strictObject({ root: z.string(), path: z.string(), run: z.string() })
@@ -94,3 +136,7 @@ export type AuditResult = z.infer<typeof AuditResultSchema>
 
 export const parseReport = (value: unknown): Report => parseWith(ReportSchema, value, 'report')
 export const parseStatus = (value: unknown): Status => parseWith(StatusSchema, value, 'status')
+export const parseDbMigrate = (value: unknown): z.infer<typeof DbMigrateSchema> =>
+  parseWith(DbMigrateSchema, value, 'db migrate')
+export const parseDbStatus = (value: unknown): DbStatus => parseWith(DbStatusSchema, value, 'db status')
+export const parseDbCopy = (value: unknown): DbCopy => parseWith(DbCopySchema, value, 'db copy')

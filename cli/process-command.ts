@@ -42,7 +42,9 @@ Examples:
     script: 'scheduler/main.ts',
     help: `
 Flags:
-  --state DIR --listen HOST:PORT --sidecar http://HOST:PORT --api-key-file FILE`,
+  --state DIR --listen HOST:PORT --sidecar http://HOST:PORT --api-key-file FILE
+  [--database URL|env|embedded]   PostgreSQL (schema by \`fairlead db migrate\`); default: DATABASE_URL if set, else the
+                                  embedded store in --state`,
   },
   worker: {
     summary: 'run the demo worker',

@@ -1,6 +1,7 @@
 // program.ts — every command with its options and help, as commander knows them; runners come in by `act`.
 
 import { Command } from 'commander'
+import { addDbCommands } from './commands/db.ts'
 import { addJobCommands } from './commands/jobs.ts'
 import { addMeshCommands } from './commands/mesh.ts'
 import { addProcessCommands } from './commands/processes.ts'
@@ -40,5 +41,6 @@ export function buildProgram(act: Act): Command {
   addMeshCommands(program, act)
   addJobCommands(program, act)
   addScheduleCommands(program, act)
+  addDbCommands(program, act)
   return program
 }

@@ -5,6 +5,8 @@ import type { Log } from '../kernel/log.ts'
 import { type MeshConfig, parseConfig } from '../mesh-config/config.ts'
 import { DEFAULT_TRUST_DOMAIN } from '../mesh-config/defaults.ts'
 import { toProblems } from '../mesh-config/problem.ts'
+import type { ConfigDiff } from './contract.ts'
+import { compileProblems, configDiff, type World } from './dry-compile.ts'
 import type { Audit } from './state/audit.ts'
 import { type AppliedConfig, type ConfigHistory, type ConfigText, configVersion } from './state/config-history.ts'
 
@@ -13,11 +15,17 @@ export interface ConfigStoreOptions {
   readonly audit: Audit
   readonly trustDomain: string
   readonly log: Log
+  /** What a candidate is compiled for before it is taken. */
+  world(): World
   onChange(): void
 }
 
+type Action = 'config.apply' | 'config.rollback'
+
 export interface Applied {
   readonly version: string
+  /** Version that ran before; '' = none. */
+  readonly before: string
   readonly changed: boolean
   readonly warnings: readonly Problem[]
 }
@@ -50,20 +58,53 @@ export class ConfigStore {
    * All of it or nothing. The same files again change nothing and leave no row.
    * @throws FairleadError CONFIG_INVALID with every problem; the running config stays.
    */
-  apply(files: readonly ConfigText[], author: string): Applied {
+  apply(files: readonly ConfigText[], author: string, action: Action = 'config.apply'): Applied {
     const { audit, history, log, onChange } = this.#options
     const { config, warnings } = this.#parse(files, author)
     const version = configVersion(files)
-    if (this.#applied?.version === version) return { version, changed: false, warnings }
+    const before = this.#applied?.version ?? ''
+    if (before === version) return { version, before, changed: false, warnings }
+    this.#compileDry(config, version, author)
     this.#applied = history.record(files, author)
     this.#config = config
-    audit.record('config.apply', author, version, { files: files.map((file) => file.name) })
-    log.info({ version, author, files: files.length, warnings: warnings.length }, 'config applied')
+    audit.record(action, author, version, { files: files.map((file) => file.name), before, after: version })
+    log.info({ version, before, author, action, files: files.length, warnings: warnings.length }, 'config applied')
     onChange()
-    return { version, changed: true, warnings }
+    return { version, before, changed: true, warnings }
   }
 
-  #parse(files: readonly ConfigText[], author: string): { config: MeshConfig; warnings: Problem[] } {
+  /** The files of a kept version, applied as a new row. @throws FairleadError CONFIG_VERSION_UNKNOWN, CONFIG_INVALID */
+  rollback(version: string, author: string): Applied {
+    return this.apply(this.#kept(version).files, author, 'config.rollback')
+  }
+
+  /** What every known sidecar would notice. Changes nothing. @throws FairleadError as `apply` and `rollback` do */
+  diff(candidate: readonly ConfigText[] | string, author: string): ConfigDiff {
+    const files = typeof candidate === 'string' ? this.#kept(candidate).files : candidate
+    const { config, warnings } = this.#parse(files, author, 'dry')
+    const sidecars = configDiff(this.#config, config, this.#options.world())
+    return { version: configVersion(files), current: this.#applied?.version ?? '', warnings, sidecars }
+  }
+
+  #kept(version: string): AppliedConfig {
+    const found = this.history().filter((one) => one.version.startsWith(version))
+    if (new Set(found.map((one) => one.version)).size > 1) {
+      throw new FairleadError('CONFIG_VERSION_UNKNOWN', `${version} begins more than one version; give more digits.`)
+    }
+    if (found[0]) return found[0]
+    throw new FairleadError('CONFIG_VERSION_UNKNOWN', `No version ${version} in the history.`)
+  }
+
+  #compileDry(config: MeshConfig, version: string, author: string): void {
+    const problems = compileProblems(config, this.#options.world())
+    if (problems.length > 0) this.#refuse(problems, version, author)
+  }
+
+  #parse(
+    files: readonly ConfigText[],
+    author: string,
+    mode: 'dry' | 'apply' = 'apply',
+  ): { config: MeshConfig; warnings: Problem[] } {
     const parsed = parseConfig(files)
     const problems = 'problems' in parsed ? toProblems(parsed.problems) : []
     if ('config' in parsed) {
@@ -76,7 +117,14 @@ export class ConfigStore {
       }
       problems.push({ path: 'Mesh', message: `trustDomain is ${trustDomain}; this control plane signs for ${own}` })
     }
-    this.#options.audit.record('config.refuse', author, configVersion(files), { problems: problems.slice(0, 20) })
+    return this.#refuse(problems, mode === 'dry' ? '' : configVersion(files), author)
+  }
+
+  /** `version` '' = only asked about: no row in the audit. */
+  #refuse(problems: readonly Problem[], version: string, author: string): never {
+    if (version !== '') {
+      this.#options.audit.record('config.refuse', author, version, { problems: problems.slice(0, 20) })
+    }
     const first = problems[0]
     assert(first, 'a refused config has a problem')
     const text = `The config has ${problems.length} problem(s); first: ${first.path}: ${first.message}`

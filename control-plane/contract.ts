@@ -178,6 +178,66 @@ export function parseHealthEntry(value: unknown): Instance | undefined {
   }
 }
 
+// ── revocation (operator API) ───────────────────────────────────────────────────────────────────────────────────────
+
+/** POST /api/v1/revocations: one certificate, or an identity with all that it has and gets. */
+export const RevokeRequestSchema = z
+  .strictObject({
+    serial: z
+      .string()
+      .regex(/^[0-9a-fA-F:]{1,80}$/)
+      .optional(),
+    id: z.string().max(2048).optional(),
+    reason: z.string().max(256).default(''),
+  })
+  .refine(({ serial, id }) => (serial === undefined) !== (id === undefined), 'give either serial or id')
+export type RevokeRequest = z.infer<typeof RevokeRequestSchema>
+
+export const RevocationSchema = z.object({
+  kind: z.enum(['serial', 'id']),
+  value: z.string(),
+  spiffeId: z.string(),
+  reason: z.string(),
+  author: z.string(),
+  revokedAt: z.string(),
+  endsAt: z.string(),
+})
+export const RevokeAnswerSchema = z.object({ changed: z.boolean(), revocation: RevocationSchema })
+/** GET /api/v1/revocations */
+export const RevocationsSchema = z.object({ revocations: z.array(RevocationSchema) })
+const AuthoritySchema = z.object({
+  pem: z.string(),
+  serial: z.string(),
+  notBefore: z.string(),
+  notAfter: z.string(),
+  /** Of the DER, hex. */
+  sha256: z.string(),
+})
+/** GET /api/v1/ca: certificates only; keys never leave the control plane. */
+export const CaSchema = z.object({
+  trustDomain: z.string(),
+  roots: z.array(AuthoritySchema),
+  /** What signs leaves here. */
+  intermediate: AuthoritySchema,
+  /** Certificates that have not ended. */
+  issued: z.int(),
+  revoked: z.int(),
+})
+export type Ca = z.infer<typeof CaSchema>
+
+/** GET /api/v1/certificates?id=&limit=: those that are valid by their dates, newest first. */
+export const CertificatesSchema = z.object({
+  certificates: z.array(
+    z.object({
+      serial: z.string(),
+      spiffeId: z.string(),
+      proof: z.string(),
+      notAfter: z.string(),
+      revoked: z.boolean(),
+    }),
+  ),
+})
+
 // ── operator API (http, loopback, X-API-Key) ────────────────────────────────────────────────────────────────────────
 
 /** POST /api/v1/join-tokens */
@@ -219,7 +279,59 @@ export const MeshStatusSchema = z.object({
   ),
 })
 export type MeshStatus = z.infer<typeof MeshStatusSchema>
+/** GET /api/v1/config/history, newest first; the newest one runs. */
+export const ConfigHistorySchema = z.object({
+  history: z.array(
+    z.object({
+      seq: z.int(),
+      version: z.string(),
+      appliedAt: z.string(),
+      author: z.string(),
+      sources: z.array(z.string()),
+    }),
+  ),
+})
+export type ConfigHistoryAnswer = z.infer<typeof ConfigHistorySchema>
+
+/** POST /api/v1/config/rollback: a version of the history, or its first 6 digits or more. */
+export const RollbackRequestSchema = z.strictObject({ version: z.string().regex(/^[0-9a-f]{6,16}$/) })
+/** Answer of PUT /api/v1/config and of a rollback. */
+export const ConfigAppliedSchema = z.object({
+  version: z.string(),
+  /** Version that ran before; '' = none. */
+  before: z.string(),
+  changed: z.boolean(),
+  warnings: z.array(ProblemSchema),
+})
+
+const SnapshotChangeSchema = z.object({
+  part: z.enum(['mesh', 'service', 'rule', 'backend', 'inbound']),
+  name: z.string(),
+  change: z.enum(['added', 'removed', 'changed', 'reordered']),
+  details: z.array(z.object({ path: z.string(), before: z.unknown().optional(), after: z.unknown().optional() })),
+})
+/** POST /api/v1/config/diff `{files}` or `{version}`: a dry compile for every known sidecar against what runs. */
+export const ConfigDiffSchema = z.object({
+  version: z.string(),
+  current: z.string(),
+  warnings: z.array(ProblemSchema),
+  sidecars: z.array(
+    z.object({
+      service: z.string(),
+      namespace: z.string(),
+      version: z.string(),
+      /** Sidecars that notice the same. */
+      instances: z.array(z.string()),
+      /** Of all changes; `changes` is bounded. */
+      count: z.int(),
+      changes: z.array(SnapshotChangeSchema),
+    }),
+  ),
+})
+export type ConfigDiff = z.infer<typeof ConfigDiffSchema>
+
 /** PUT /api/v1/config: {files: [{name, text}]}; answers {version} or 422 CONFIG_INVALID with problems `file:line:col`. */
 export const ConfigPutSchema = z.strictObject({
   files: z.array(z.strictObject({ name: z.string(), text: z.string().max(1024 * 1024) })).max(1000),
 })
+export const ConfigDiffRequestSchema = z.union([ConfigPutSchema, RollbackRequestSchema])

@@ -14,11 +14,14 @@ import { readConfigFiles } from '../mesh-config/files.ts'
 import { openApiKey } from './api/api-key.ts'
 import { startApi } from './api/server.ts'
 import { ConfigStore } from './config-store.ts'
-import type { MeshStatus } from './contract.ts'
+import type { Ca, MeshStatus } from './contract.ts'
 import { startDiscovery } from './discovery/discovery.ts'
+import type { World } from './dry-compile.ts'
 import { type Authorities, openAuthorities } from './identity/authorities.ts'
+import { describeCa } from './identity/describe-ca.ts'
 import { JoinTokens } from './identity/join-tokens.ts'
 import { type OwnIdentity, startOwnIdentity } from './identity/own-identity.ts'
+import { Revoker } from './identity/revoke.ts'
 import { Signer } from './identity/sign.ts'
 import { meshStatus } from './mesh-status.ts'
 import { createMetrics, type Metrics } from './metrics.ts'
@@ -30,6 +33,7 @@ import { ConfigHistory, configVersion } from './state/config-history.ts'
 import { openDatabase } from './state/database.ts'
 import { Issued } from './state/issued.ts'
 import { Kept } from './state/kept.ts'
+import { Revocations } from './state/revocations.ts'
 import { openSecretFile } from './state/secret-file.ts'
 import { startStreamServer } from './stream/server.ts'
 import { Sidecars } from './stream/sidecars.ts'
@@ -59,7 +63,13 @@ export async function startControlPlane(options: Options, ambient: Ambient, life
 
   let wake = (): void => undefined // until there is a loop to wake
   const onChange = (): void => wake()
-  const config = new ConfigStore({ ...state, trustDomain, log, onChange })
+  // Until discovery and sidecars are there: those that the state remembers.
+  let world = (): World => ({
+    sidecars: state.kept.sidecars(),
+    instances: state.kept.instances(),
+    trustBundle: authorities.bundlePem,
+  })
+  const config = new ConfigStore({ ...state, trustDomain, log, onChange, world: () => world() })
   await applyConfigFlag(config, options.config, log)
   const discovery = life.own(
     startDiscovery({
@@ -92,14 +102,21 @@ export async function startControlPlane(options: Options, ambient: Ambient, life
       config: () => config.config,
       instances: () => discovery.instances,
       trustBundle: () => authorities.bundlePem,
+      revoked: () => state.revocations.current,
       clock,
       log,
     }),
   )
   wake = () => reconciler.wake()
+  world = () => ({
+    sidecars: sidecars.all().map((one) => one.known),
+    instances: discovery.instances,
+    trustBundle: authorities.bundlePem,
+  })
 
   const { tokens, signer, own } = await startSigning({ options, ambient, life, state, authorities, config, metrics })
-  const streamParts = { listen: options.stream, trustDomain, authorities, own, signer, sidecars }
+  const { revocations } = state
+  const streamParts = { listen: options.stream, trustDomain, authorities, own, signer, sidecars, revocations }
   const stream = life.own(await startStreamServer({ ...streamParts, ...ambient }))
   const mesh = (): MeshStatus =>
     meshStatus({
@@ -109,7 +126,25 @@ export async function startControlPlane(options: Options, ambient: Ambient, life
       instances: discovery.instances,
     })
   const notReady = (): string[] => (discovery.reachable ? [] : ['the registry does not answer'])
-  const apiParts = { listen: options.api, key, metrics, tokens, config, audit: state.audit, mesh, notReady }
+  const onRevoked = (): void => {
+    sidecars.cut(revocations.current)
+    onChange()
+  }
+  const revoker = new Revoker({ ...state, trustDomain, onChange: onRevoked })
+  const ca = (): Ca => describeCa({ trustDomain, authorities, ...state })
+  const apiParts = {
+    listen: options.api,
+    key,
+    metrics,
+    tokens,
+    config,
+    audit: state.audit,
+    mesh,
+    ca,
+    notReady,
+    revoker,
+    issued: state.issued,
+  }
   const api = life.own(await startApi({ ...apiParts, ...ambient }))
   return { api: api.port, stream: stream.port, ...(registry ? { registry: registry.port } : {}) }
 }
@@ -119,15 +154,21 @@ interface State {
   readonly audit: Audit
   readonly kept: Kept
   readonly issued: Issued
+  readonly revocations: Revocations
   readonly history: ConfigHistory
 }
 
 function openState(options: Options, { clock }: Ambient, life: Lifetime): State {
   const { sql } = life.own(openDatabase(options.state))
   const issued = new Issued(sql, clock)
-  const prune = clock.every(PRUNE_MS, () => issued.prune())
+  const revocations = new Revocations(sql, clock)
+  const prune = clock.every(PRUNE_MS, () => {
+    issued.prune()
+    revocations.prune()
+  })
   life.onClose(() => prune.cancel())
-  return { sql, audit: new Audit(sql, clock), kept: new Kept(sql), issued, history: new ConfigHistory(sql, clock) }
+  const history = new ConfigHistory(sql, clock)
+  return { sql, audit: new Audit(sql, clock), kept: new Kept(sql), issued, revocations, history }
 }
 
 async function openIdentity(options: Options, ambient: Ambient, { sql, audit }: State): Promise<Authorities> {

@@ -4,6 +4,7 @@
 // Events and a slow timer wake it. A snapshot that the proxy's own parser refuses is not published: that sidecar keeps
 // what it has, and the others are served.
 
+import type { Revoked } from '../certs/revoked.ts'
 import type { Clock, MonotonicMs } from '../kernel/clock.ts'
 import type { Closable } from '../kernel/lifetime.ts'
 import type { Log } from '../kernel/log.ts'
@@ -23,6 +24,7 @@ export interface ReconcileOptions {
   config(): MeshConfig
   instances(): readonly Instance[]
   trustBundle(): readonly string[]
+  revoked(): Revoked | undefined
   readonly clock: Clock
   readonly log: Log
 }
@@ -60,7 +62,13 @@ function publishTo(options: ReconcileOptions, state: SidecarState, since: Monoto
   const { service, namespace, version, instance } = state.known
   try {
     const self = { service, namespace, version, instance }
-    const snapshot = compileSnapshot(options.config(), options.instances(), self, options.trustBundle())
+    const snapshot = compileSnapshot(
+      options.config(),
+      options.instances(),
+      self,
+      options.trustBundle(),
+      options.revoked(),
+    )
     if (snapshot.version !== state.current) options.sidecars.publish(state, parseSnapshot(snapshot), since)
   } catch (error) {
     options.log.error({ error, instance }, 'no snapshot for this sidecar; it keeps what it has')

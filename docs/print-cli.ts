@@ -4,6 +4,10 @@ import type { Command } from 'commander'
 import {
   AuditPayloadSchema,
   AuditResultSchema,
+  CheckSchema,
+  DbCopySchema,
+  DbMigrateSchema,
+  DbStatusSchema,
   ReportSchema,
   ScheduleNextSchema,
   StatusSchema,
@@ -11,6 +15,15 @@ import {
 import { EXIT } from '../cli/exit.ts'
 import { buildProgram } from '../cli/program.ts'
 import { WELL_KNOWN } from '../cli/up/ports.ts'
+import {
+  CaSchema,
+  CertificatesSchema,
+  ConfigAppliedSchema,
+  ConfigDiffSchema,
+  ConfigHistorySchema,
+  RevocationsSchema,
+  RevokeAnswerSchema,
+} from '../control-plane/contract.ts'
 import { z } from '../kernel/parse.ts'
 import { BatchAnswerSchema, JobListSchema, JobSchema, SubmitAnswerSchema } from '../scheduler/contract.ts'
 
@@ -30,11 +43,26 @@ const OUTPUTS: [string, string, z.ZodType][] = [
     ReportSchema,
   ],
   ['status --json', 'Processes of the data directory. `pid` is 0 while one waits for its restart.', StatusSchema],
+  ['check --json', 'Every check with its stable code.', CheckSchema],
+  ['config history --json', 'Newest first; the newest one runs.', ConfigHistorySchema],
+  [
+    'config diff --json',
+    'Sidecars that notice the same stand together; `changes` is bounded, `count` is not.',
+    ConfigDiffSchema,
+  ],
+  ['config rollback --json', 'Also the answer of `PUT /api/v1/config`.', ConfigAppliedSchema],
+  ['ca show --json', 'Certificates, never keys.', CaSchema],
+  ['ca certificates --json', 'Those that have not ended, newest first.', CertificatesSchema],
+  ['ca revoke --json', '`changed` is false when it was revoked before.', RevokeAnswerSchema],
+  ['ca revocations --json', 'Who revoked what, and why.', RevocationsSchema],
   ['job submit --json', 'Answer of `POST /api/v1/jobs`.', SubmitAnswerSchema],
   ['job get|watch|cancel|retry --json', 'One job. Lists leave payload, result and attempts out.', JobSchema],
   ['job list --json', 'A page; `cursor` leads to the next one.', JobListSchema],
   ['schedule next --json', 'When an expression fires (docs/time.md).', ScheduleNextSchema],
   ['POST /api/v1/jobs/batch', 'Answer to a batch, as the audit sends it.', BatchAnswerSchema],
+  ['db migrate --json', 'What was applied, and the schema that the database has now.', DbMigrateSchema],
+  ['db status --json', '`pending`: migrations to apply. `jobsAbout` is a statistic, not a count.', DbStatusSchema],
+  ['db copy --json', 'Rows of each table, and the sum of their SHA-256, equal on both sides.', DbCopySchema],
   ['package.audit (payload)', 'What a job of the audit is told.', AuditPayloadSchema],
   ['package.audit (result)', 'What its handlers answer; v1 and v2 find the same facts.', AuditResultSchema],
 ]

@@ -24,6 +24,11 @@ export const ERRORS = {
     retry: false,
     hint: 'Run `fairlead config validate PATH` and mend every problem it lists.',
   },
+  CONFIG_VERSION_UNKNOWN: {
+    status: 404,
+    retry: false,
+    hint: 'Run `fairlead config history` for the versions that are kept.',
+  },
   UNSUPPORTED: { status: 501, retry: false, hint: 'This build does not do that; see the CHANGELOG.' },
   // Who may call
   UNAUTHENTICATED: {
@@ -130,6 +135,16 @@ export const ERRORS = {
     hint: 'The signing certificate is past its life; renew the intermediate of this control plane.',
   },
   CERT_INVALID: { status: 400, retry: false, hint: 'Give a PEM file with the certificate chain, leaf first.' },
+  IDENTITY_REVOKED: {
+    status: 403,
+    retry: false,
+    hint: 'An operator revoked it; `fairlead ca revocations` says who and why, `fairlead ca restore` takes it back.',
+  },
+  CERTIFICATE_UNKNOWN: {
+    status: 404,
+    retry: false,
+    hint: 'Run `fairlead ca certificates` for the serials that were signed here, or revoke by --id.',
+  },
   PEER_IDENTITY_INVALID: { status: 403, retry: false, hint: 'Present an X509-SVID of this trust domain.' },
   SNAPSHOT_INVALID: {
     status: 422,
@@ -153,6 +168,22 @@ export const ERRORS = {
   STORE_UNAVAILABLE: { status: 503, retry: true, hint: 'The job store cannot commit; see the scheduler log.' },
   STORE_LOCKED: { status: 503, retry: false, hint: 'Another scheduler uses this data directory; stop it first.' },
   SCHEMA_TOO_NEW: { status: 500, retry: false, hint: 'The data was written by a newer Fairlead; use that version.' },
+  SCHEMA_NOT_READY: {
+    status: 500,
+    retry: false,
+    hint: 'Run `fairlead db migrate --database URL` with this version, then start again.',
+  },
+  SCHEMA_CHANGED: {
+    status: 500,
+    retry: false,
+    hint: 'The database was migrated by another build of the same version; use that build or a fresh database.',
+  },
+  STORE_UNSAFE: {
+    status: 500,
+    retry: false,
+    hint: 'Turn on the PostgreSQL setting named above; without it an accepted job can be lost.',
+  },
+  DATABASE_NOT_EMPTY: { status: 409, retry: false, hint: 'Copy into a database that was migrated and never used.' },
   SESSION_UNKNOWN: { status: 409, retry: true, hint: 'Register the worker again.' },
   TOKEN_STALE: { status: 409, retry: false, hint: 'A newer attempt exists; this one must stop.' },
   // Attempt outcomes that we write ourselves (never a handler's own codes)

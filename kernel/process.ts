@@ -59,6 +59,8 @@ export async function runProcess(options: ProcessOptions, start: (life: Lifetime
     const ready = await start(life)
     if (!closing) log.info({ ports: ready.ports }, 'ready')
   } catch (error) {
+    // Told to leave while it started: `stop` ends the process, and that is no failure.
+    if (closing) return
     log.fatal({ error }, 'start failed')
     await life.close().catch((failure: unknown) => log.error({ error: failure }, 'closing failed'))
     exitSoon(1)

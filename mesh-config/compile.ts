@@ -42,6 +42,7 @@ export function compileSnapshot(
   instances: readonly Instance[],
   self: Self,
   trustBundle: readonly string[],
+  revoked?: { readonly serials: readonly string[]; readonly ids: readonly string[] },
 ): Snapshot {
   const destinations = destinationsOf(config, instances)
   const { trustDomain, samplePercent } = config.mesh
@@ -52,6 +53,7 @@ export function compileSnapshot(
     trustDomain,
     trustBundle: [...trustBundle],
     tracing: { samplePercent },
+    ...(revoked === undefined ? {} : { revoked: { serials: [...revoked.serials], ids: [...revoked.ids] } }),
     services: destinations.map((one) => ({
       service: one.name,
       namespace: one.namespace,

@@ -49,6 +49,21 @@ export const CONFIG_CODES = {
   IGNORED: 'It has no effect here.',
   FOREIGN_TRUST_DOMAIN: 'Check the trust domain of the principal against the Mesh document.',
   OTHER_APPLIER: 'Send it with `fairlead apply`; the scheduler takes this kind.',
+  // Found by `fairlead config analyze`: valid, and hardly what was meant
+  RULE_SHADOWED: 'Remove it, or make its matches narrower than those of the rule before it.',
+  SPLIT_ONE_SIDED: 'Give another backend a weight above 0, or remove the ones that get nothing.',
+  BACKEND_TWICE: 'Keep one reference and add the weights up.',
+  REDIRECT_LOOP: 'Change host, scheme, port or path, or narrow the match so that the new address does not fit it.',
+  TIMEOUT_BELOW_RETRIES: 'Raise timeouts.request, lower timeouts.backendRequest, or ask for fewer retries.',
+  TIMEOUT_CUT: 'Raise timeouts.request of the TrafficPolicy, or lower that of the rule.',
+  RETRY_OFF: 'Raise attempts, or remove the other fields of retry.',
+  RETRY_BUDGET_EMPTY: 'Give the budget percent or minPerSecond above 0; without both nothing is ever retried.',
+  EVERYONE_LOCKED_OUT: 'Add an ALLOW rule that a caller can fit, or remove the policies of this service.',
+  ALLOW_HIDDEN: 'DENY goes before ALLOW: narrow the DENY rule, or remove the ALLOW rule.',
+  RULE_NEVER_FITS: 'Mend the rule: no caller can fulfil all that it says.',
+  PRINCIPAL_UNKNOWN: 'Declare a Service of that name, or mend the principal.',
+  NAMESPACE_UNKNOWN: 'Mend the namespace; no Service of this config is in it.',
+  SERVICE_UNUSED: 'Send a share of a route to it, or remove the Service.',
 } as const satisfies Record<string, string>
 
 export type ConfigCode = keyof typeof CONFIG_CODES

@@ -191,6 +191,8 @@ export const SnapshotSchema = z.strictObject({
   /** Root certificates, PEM. Empty only in standalone mode. */
   trustBundle: z.array(z.string()),
   tracing: z.strictObject({ samplePercent: z.number().min(0).max(100) }),
+  /** Peers that count no more (certs/revoked.ts). Absent when there are none: older sidecars know no such field. */
+  revoked: z.strictObject({ serials: z.array(z.string()), ids: z.array(z.string()) }).optional(),
   services: z.array(ServiceSchema),
   backends: z.array(BackendSchema),
   inbound: InboundSchema,

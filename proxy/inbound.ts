@@ -78,6 +78,7 @@ export async function startInbound(options: InboundOptions): Promise<Inbound> {
       host,
       port,
       identity: options.dangerPlainText === true ? undefined : options.identity,
+      revoked: () => options.table()?.snapshot.revoked,
       handler: path,
       clock,
       log,

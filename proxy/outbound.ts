@@ -138,7 +138,8 @@ class OutboundPath implements PathParts {
     this.observer = options.observer
     this.tracing = options.tracing
     this.deadlines = new Deadlines(options.clock)
-    const parts = { clock: options.clock, identity: options.identity }
+    const revoked = () => options.table()?.snapshot.revoked
+    const parts = { clock: options.clock, identity: options.identity, revoked }
     this.transports = new Transports(parts, options.mux === false ? undefined : this.#mux(options))
   }
 

@@ -13,7 +13,7 @@ process.umask(0o077)
 const log = createLog({ process: 'scheduler' })
 
 await runProcess({ log }, async (life) => {
-  const options = parseOptions(process.argv.slice(2))
+  const options = parseOptions(process.argv.slice(2), process.env)
   const ports = await startScheduler(
     options,
     {

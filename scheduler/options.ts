@@ -11,26 +11,43 @@ export interface Options {
   /** Origin of the own sidecar's outbound listener. */
   readonly sidecar: string
   readonly apiKeyFile: string
+  /** URL of a PostgreSQL; undefined: the embedded store in `state`. */
+  readonly database: string | undefined
 }
+
+type Environment = Readonly<Record<string, string | undefined>>
 
 const TEXT = { type: 'string' } as const
 
 /** @throws FairleadError INVALID_INPUT */
-export function parseOptions(args: readonly string[]): Options {
+export function parseOptions(args: readonly string[], env: Environment = {}): Options {
   const flags = read(args)
   return {
     state: needed(flags, 'state'),
     ...parseListen(needed(flags, 'listen')),
     sidecar: parseSidecar(needed(flags, 'sidecar')),
     apiKeyFile: needed(flags, 'api-key-file'),
+    database: parseDatabase(flags.database, env),
   }
+}
+
+/** `--database URL|env|embedded`; without it DATABASE_URL counts when it is set. @throws INVALID_INPUT */
+export function parseDatabase(flag: string | undefined, env: Environment): string | undefined {
+  if (flag === 'embedded') return undefined
+  const text = flag === undefined || flag === 'env' ? env['DATABASE_URL'] : flag
+  if (flag === undefined && (text === undefined || text === '')) return undefined
+  if (text === undefined || text === '') throw bad('--database env: DATABASE_URL is not set.')
+  const url = URL.canParse(text) ? new URL(text) : undefined
+  // The URL itself is not repeated: it may hold a password.
+  if (url && (url.protocol === 'postgresql:' || url.protocol === 'postgres:')) return text
+  throw bad('--database: expected postgresql://USER@HOST/NAME, env, or embedded.')
 }
 
 type Flags = ReturnType<typeof read>
 
 function read(args: readonly string[]) {
   try {
-    const options = { state: TEXT, listen: TEXT, sidecar: TEXT, 'api-key-file': TEXT }
+    const options = { state: TEXT, listen: TEXT, sidecar: TEXT, 'api-key-file': TEXT, database: TEXT }
     return parseArgs({ args: [...args], options }).values
   } catch (cause) {
     throw new FairleadError('INVALID_INPUT', cause instanceof Error ? cause.message : String(cause), { cause })

@@ -15,7 +15,7 @@ import { startDispatcher } from './dispatch/dispatcher.ts'
 import { startLeader } from './leader/leader.ts'
 import { createLeaderMetrics } from './leader/metrics.ts'
 import type { Options } from './options.ts'
-import { startSqliteStore } from './store/sqlite/store.ts'
+import { openStore } from './store/open.ts'
 
 export interface Surroundings {
   readonly clock: Clock
@@ -38,9 +38,8 @@ export async function startScheduler(
   const tracing = life.own(
     await startTracing({ serviceName: 'scheduler', serviceVersion: VERSION, instance: `scheduler-${process.pid}` }),
   )
-  const store = life.own(
-    await startSqliteStore({ dir: options.state, onFatal, onCommit: (changes) => metrics.commit(changes) }),
-  )
+  const onCommit = (changes: number): (() => void) => metrics.commit(changes)
+  const store = life.own(await openStore({ ...options, clock, random, log, onFatal, onCommit, life }))
   const leader = life.own(await startLeader({ store, clock, random, log, metrics, onFatal }))
   const dispatcher = life.own(
     await startDispatcher({ leader, sidecar: options.sidecar, clock, random, log, registry, tracing }),

@@ -19,7 +19,8 @@ export interface JobMesh {
   stop(): Promise<void>
 }
 
-export async function startJobMesh(): Promise<JobMesh> {
+/** `database`: a PostgreSQL for the scheduler instead of its embedded store. */
+export async function startJobMesh(database?: string): Promise<JobMesh> {
   const dir = mkdtempSync(join(tmpdir(), 'fairlead-bench-'))
   const key = 'bench-key-of-one-round-0123456789abcdef'
   const keyFile = join(dir, 'key')
@@ -31,11 +32,13 @@ export async function startJobMesh(): Promise<JobMesh> {
   }
   const run = (script: string, flags: Record<string, string>): Running => {
     const args = Object.entries(flags).flatMap(([name, value]) => [`--${name}`, value])
-    running.push(start(process.execPath, [join(ROOT, script), ...args]))
+    const onIt = database !== undefined && script.startsWith('scheduler/')
+    const env: Record<string, string> = onIt ? { DATABASE_URL: database } : {}
+    running.push(start(process.execPath, [join(ROOT, script), ...args], env))
     return running.at(-1)!
   }
   try {
-    const port = await startAll(dir, key, keyFile, run)
+    const port = await startAll(dir, key, keyFile, run, database !== undefined)
     return { port, key, stop, cpuMicros: () => running.reduce((sum, one) => sum + cpuMicros(one.pid), 0) }
   } catch (error) {
     const logs = running.map((one) => one.output().slice(-1_500)).join('\n')
@@ -46,7 +49,7 @@ export async function startJobMesh(): Promise<JobMesh> {
 
 type Run = (script: string, flags: Record<string, string>) => Running
 
-async function startAll(dir: string, key: string, keyFile: string, run: Run): Promise<number> {
+async function startAll(dir: string, key: string, keyFile: string, run: Run, onDatabase: boolean): Promise<number> {
   const state = join(dir, 'control-plane')
   const control = run('control-plane/main.ts', {
     state,
@@ -84,6 +87,7 @@ async function startAll(dir: string, key: string, keyFile: string, run: Run): Pr
     listen: `127.0.0.1:${jobs}`,
     sidecar: `http://127.0.0.1:${jobsOut}`,
     'api-key-file': keyFile,
+    database: onDatabase ? 'env' : 'embedded',
   })
   run('bench/support/none-worker-main.ts', { port: String(app), sidecar: `http://127.0.0.1:${appOut}` })
   await sidecar('scheduler', jobs, jobsOut)

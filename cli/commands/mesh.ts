@@ -2,6 +2,8 @@
 
 import type { Command } from 'commander'
 import type { Act } from '../context.ts'
+import { addCaCommands } from './ca.ts'
+import { addConfigQuestions } from './config.ts'
 
 interface ExplainFlags {
   config: string[]
@@ -20,6 +22,7 @@ export function addMeshCommands(program: Command, act: Act): void {
   addConfig(program, act)
   addRoute(program, act)
   addCert(program, act)
+  addCaCommands(program, act)
   program
     .command('apply')
     .description('validate YAML and make it the configuration of the running mesh')
@@ -52,6 +55,7 @@ function addConfig(program: Command, act: Act): void {
         return await configValidate(paths, { json })
       }),
     )
+  addConfigQuestions(config, act)
 }
 
 function addRoute(program: Command, act: Act): void {

@@ -85,6 +85,16 @@ export function addProcessCommands(program: Command, act: Act): void {
         return await showStatus(context)
       }),
     )
+  program
+    .command('check')
+    .description('is all well here? Each failure with a hint and the command that mends it (exit 1)')
+    .addHelpText('after', '\nExamples:\n  $ fairlead check\n  $ fairlead check --json --data-dir /var/lib/fairlead')
+    .action(
+      act(async (context) => {
+        const { check } = await import('../check/check.ts')
+        return await check(context)
+      }),
+    )
   for (const [name, { summary, help }] of Object.entries(PROCESS_COMMANDS)) {
     program.command(name).description(summary).allowUnknownOption().allowExcessArguments().addHelpText('after', help)
   }

@@ -1,7 +1,7 @@
 // up/command.ts — flags of `fairlead up` → UpOptions; what contradicts itself is refused before anything starts.
 
-import { FairleadError } from '../../kernel/errors.ts'
 import type { Context } from '../context.ts'
+import { assertDatabase, databaseUrl } from '../db.ts'
 import { EXIT } from '../exit.ts'
 import { fairleadVersion } from '../version.ts'
 import { runUp, type UpOptions } from './up.ts'
@@ -25,10 +25,9 @@ export async function up(context: Context, flags: UpFlags): Promise<number> {
     context.terminal.note(`${context.terminal.red('error')} ${contradiction}`)
     return EXIT.usage
   }
-  if (flags.database !== undefined) {
-    throw new FairleadError('UNSUPPORTED', '--database: this version keeps jobs in its embedded store only.')
-  }
-  return await runUp(parseFlags(context, flags), { ...context, fairleadVersion: fairleadVersion() })
+  const database = flags.database === undefined ? undefined : databaseUrl(flags.database, context.env)
+  if (database !== undefined) await assertDatabase(context, database)
+  return await runUp({ ...parseFlags(context, flags), database }, { ...context, fairleadVersion: fairleadVersion() })
 }
 
 function contradictionOf(flags: UpFlags): string | undefined {
@@ -40,7 +39,7 @@ function contradictionOf(flags: UpFlags): string | undefined {
   return undefined
 }
 
-function parseFlags(context: Context, flags: UpFlags): UpOptions {
+function parseFlags(context: Context, flags: UpFlags): Omit<UpOptions, 'database'> {
   return {
     demo: flags.demo ?? false,
     exit: flags.exit ?? false,

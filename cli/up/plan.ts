@@ -26,6 +26,8 @@ export interface PlanInput {
   readonly badCanary: boolean
   /** undefined: the built-in registry. */
   readonly consul: string | undefined
+  /** undefined: the embedded store. In the environment of the scheduler only: it may hold a password. */
+  readonly database: string | undefined
 }
 
 /** A sidecar and the app that it stands beside. */
@@ -105,10 +107,11 @@ async function schedulerPair(shared: Shared, jobs: number, outbound: number): Pr
     role: 'scheduler',
     version: input.fairleadVersion,
     script: join(ROOT, 'scheduler', 'main.ts'),
-    env: input.env,
+    env: input.database === undefined ? input.env : { ...input.env, DATABASE_URL: input.database },
     args: [
       ...['--state', input.paths.scheduler, '--api-key-file', input.paths.apiKey],
       ...['--listen', at(jobs), '--sidecar', `http://${at(outbound)}`],
+      ...['--database', input.database === undefined ? 'embedded' : 'env'],
     ],
   }
   const identity = { service: 'scheduler', version: input.fairleadVersion, instance: 'scheduler' }

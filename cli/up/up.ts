@@ -45,6 +45,8 @@ export interface UpOptions {
   /** `env`, or an address. */
   readonly consul: string | undefined
   readonly portBase: number | undefined
+  /** URL of a PostgreSQL instead of the embedded store. */
+  readonly database: string | undefined
 }
 
 export interface UpParts {
@@ -152,6 +154,7 @@ class Session {
       demo: this.#options.demo,
       badCanary: this.#options.badCanary,
       consul,
+      database: this.#options.database,
     })
     return this.#plan
   }

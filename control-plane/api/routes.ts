@@ -1,20 +1,36 @@
 // routes.ts — the operator API's paths: parse the input, ask one part, answer its words.
 
 import type { FastifyInstance, FastifyRequest } from 'fastify'
+import { isRevoked, type Revoked } from '../../certs/revoked.ts'
+import { isoTime } from '../../kernel/clock.ts'
 import { FairleadError } from '../../kernel/errors.ts'
 import { parseWith, z } from '../../kernel/parse.ts'
 import type { ConfigStore } from '../config-store.ts'
-import { ConfigPutSchema, JoinTokenAnswerSchema, JoinTokenRequestSchema, type MeshStatus } from '../contract.ts'
+import {
+  type Ca,
+  ConfigDiffRequestSchema,
+  ConfigPutSchema,
+  JoinTokenAnswerSchema,
+  JoinTokenRequestSchema,
+  type MeshStatus,
+  RevokeRequestSchema,
+  RollbackRequestSchema,
+} from '../contract.ts'
 import type { JoinTokens } from '../identity/join-tokens.ts'
+import type { Revoker } from '../identity/revoke.ts'
 import type { Metrics } from '../metrics.ts'
 import { AUDIT_ANSWER_MAX, type Audit } from '../state/audit.ts'
+import type { Issued, IssuedCertificate } from '../state/issued.ts'
 
 export interface RouteParts {
   readonly tokens: JoinTokens
   readonly config: ConfigStore
   readonly audit: Audit
+  readonly revoker: Revoker
+  readonly issued: Issued
   readonly metrics: Metrics
   mesh(): MeshStatus
+  ca(): Ca
   /** What is missing; empty = ready. */
   notReady(): readonly string[]
 }
@@ -25,8 +41,13 @@ const Limit = z.strictObject({
   before: z.coerce.number().int().min(1).optional(),
 })
 
+const CertificatesQuery = z.strictObject({
+  limit: z.coerce.number().int().min(1).max(AUDIT_ANSWER_MAX).default(100),
+  id: z.string().max(2048).optional(),
+})
+
 export function addRoutes(app: FastifyInstance, parts: RouteParts): void {
-  const { tokens, config, audit, metrics } = parts
+  const { tokens, config, audit, metrics, revoker, issued } = parts
 
   app.get('/healthz', async () => ({ status: 'ok' }))
   app.get('/readyz', async (_request, reply) => {
@@ -66,10 +87,41 @@ export function addRoutes(app: FastifyInstance, parts: RouteParts): void {
     })),
   }))
 
+  app.post('/api/v1/config/rollback', async (request) => {
+    const { version } = parseWith(RollbackRequestSchema, request.body, 'rollback request')
+    return config.rollback(version, authorOf(request))
+  })
+  app.post('/api/v1/config/diff', async (request) => {
+    const asked = parseWith(ConfigDiffRequestSchema, request.body, 'diff request')
+    if ('version' in asked) return config.diff(asked.version, authorOf(request))
+    refuseTwins(asked.files.map((file) => file.name))
+    return config.diff(asked.files, authorOf(request))
+  })
+
+  app.get('/api/v1/revocations', async () => ({ revocations: revoker.list() }))
+  app.post('/api/v1/revocations', async (request, reply) => {
+    const asked = parseWith(RevokeRequestSchema, request.body, 'revocation')
+    const answer = revoker.revoke(asked, authorOf(request))
+    return reply.code(answer.changed ? 201 : 200).send(answer)
+  })
+  app.post('/api/v1/revocations/restore', async (request) => {
+    const asked = parseWith(RevokeRequestSchema, request.body, 'revocation')
+    return { changed: revoker.restore(asked, authorOf(request)) }
+  })
+  app.get('/api/v1/ca', async () => parts.ca())
+  app.get('/api/v1/certificates', async (request) => {
+    const { limit, id } = parseWith(CertificatesQuery, request.query, 'query')
+    return { certificates: issued.recent(limit, id).map((one) => certificate(one, revoker.current)) }
+  })
+
   app.get('/api/v1/audit', async (request) => {
     const { limit, before } = parseWith(Limit, request.query, 'query')
     return { rows: audit.recent(limit, before) }
   })
+}
+
+function certificate({ serial, spiffeId, proof, notAfter }: IssuedCertificate, revoked: Revoked | undefined) {
+  return { serial, spiffeId, proof, notAfter: isoTime(notAfter), revoked: isRevoked(revoked, serial, spiffeId) }
 }
 
 /** The key says that it is an operator; who of them is their own word. */

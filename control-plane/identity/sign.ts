@@ -10,6 +10,7 @@ import type { DatabaseSync } from 'node:sqlite'
 import { type Leaf, signLeaf } from '../../certs/ca.ts'
 import { parseCsr } from '../../certs/csr.ts'
 import { publicKeyDer } from '../../certs/keys.ts'
+import { isRevoked } from '../../certs/revoked.ts'
 import { parseServiceId } from '../../certs/spiffe.ts'
 import { type Clock, isoTime, type WallMs } from '../../kernel/clock.ts'
 import { asFairleadError, FairleadError } from '../../kernel/errors.ts'
@@ -18,6 +19,7 @@ import type { SignAnswer, SignRequest } from '../contract.ts'
 import type { Audit } from '../state/audit.ts'
 import { transact } from '../state/database.ts'
 import { type Issued, sha256 } from '../state/issued.ts'
+import type { Revocations } from '../state/revocations.ts'
 import type { Authorities } from './authorities.ts'
 import type { JoinTokens } from './join-tokens.ts'
 import { RateLimit } from './rate-limit.ts'
@@ -34,6 +36,7 @@ export interface SignerOptions {
   readonly tokens: JoinTokens
   readonly issued: Issued
   readonly audit: Audit
+  readonly revocations: Revocations
   readonly clock: Clock
   readonly random: Random
   /** Of the config that runs. */
@@ -87,10 +90,12 @@ export class Signer {
     const keyHash = sha256(publicKeyDer(publicKey))
     if (request.joinToken === undefined) {
       const spiffeId = currentIdentity(caller)
+      this.#refuseRevoked(spiffeId)
       this.#refuseForeignKey(keyHash, spiffeId)
       return this.issue(publicKey, spiffeId, 'svid')
     }
     const claims = await this.#options.tokens.verify(request.joinToken)
+    this.#refuseRevoked(claims.sub)
     this.#refuseForeignKey(keyHash, claims.sub)
     if (!issued.consumeToken(claims.jti, claims.sub, (claims.exp * 1000) as WallMs)) {
       throw new FairleadError('JOIN_TOKEN_INVALID', 'The join token was used before.', { log: { sub: claims.sub } })
@@ -123,6 +128,11 @@ export class Signer {
   #ttlMs(): number {
     const { leafTtlMs, dangerShortTtl } = this.#options
     return dangerShortTtl ? leafTtlMs() : Math.max(LEAF_TTL_MS_MIN, leafTtlMs())
+  }
+
+  #refuseRevoked(spiffeId: string): void {
+    if (!isRevoked(this.#options.revocations.current, '', spiffeId)) return
+    throw new FairleadError('IDENTITY_REVOKED', `The identity ${spiffeId} is revoked.`)
   }
 
   #refuseForeignKey(keyHash: string, spiffeId: string): void {

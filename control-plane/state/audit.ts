@@ -10,9 +10,12 @@ export type AuditAction =
   | 'authority.create'
   | 'certificate.issue'
   | 'certificate.refuse'
+  | 'certificate.revoke'
+  | 'certificate.restore'
   | 'join-token.create'
   | 'config.apply'
   | 'config.refuse'
+  | 'config.rollback'
 
 export interface AuditRow {
   readonly seq: number

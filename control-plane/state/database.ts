@@ -9,7 +9,7 @@ import { DatabaseSync } from 'node:sqlite'
 import { FairleadError } from '../../kernel/errors.ts'
 import type { Closable } from '../../kernel/lifetime.ts'
 
-const SCHEMA_VERSION = 1
+const SCHEMA_VERSION = 2
 const SCHEMA = `
   CREATE TABLE authority (name TEXT PRIMARY KEY, certificate TEXT NOT NULL, sealed_key BLOB NOT NULL,
     created_at INTEGER NOT NULL) STRICT;
@@ -25,6 +25,12 @@ const SCHEMA = `
   CREATE TABLE sidecar (instance TEXT PRIMARY KEY, service TEXT NOT NULL, namespace TEXT NOT NULL,
     version TEXT NOT NULL, acked TEXT NOT NULL, leaf_not_after INTEGER NOT NULL) STRICT;
   CREATE TABLE kept (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
+`
+
+/** Since schema 2; a build that does not know it must not run on this state, or the revoked would be back. */
+const REVOCATION = `
+  CREATE TABLE revocation (kind TEXT NOT NULL, value TEXT NOT NULL, spiffe_id TEXT NOT NULL, reason TEXT NOT NULL,
+    author TEXT NOT NULL, revoked_at INTEGER NOT NULL, ends_at INTEGER NOT NULL, PRIMARY KEY (kind, value)) STRICT;
 `
 
 export interface Database extends Closable {
@@ -83,5 +89,7 @@ function migrate(sql: DatabaseSync): void {
   if (version > SCHEMA_VERSION) {
     throw new FairleadError('SCHEMA_TOO_NEW', `The state has schema ${version}; this build knows ${SCHEMA_VERSION}.`)
   }
-  if (version === 0) sql.exec(`${SCHEMA} PRAGMA user_version = ${SCHEMA_VERSION};`)
+  if (version === 0) sql.exec(SCHEMA)
+  if (version < 2) sql.exec(REVOCATION)
+  sql.exec(`PRAGMA user_version = ${SCHEMA_VERSION};`)
 }

@@ -50,11 +50,42 @@ export class Issued {
     this.#sql.prepare(insert).run(serial, spiffeId, keyHash, proof, this.#clock.wall(), notAfter)
   }
 
+  /** By serial, in one spelling (certs/revoked.ts). */
+  find(serial: string): IssuedCertificate | undefined {
+    const select = 'SELECT serial, spiffe_id, key_hash, proof, not_after FROM certificate WHERE ltrim(serial, ?) = ?'
+    const row = this.#sql.prepare(select).get('0', serial)
+    return row && issuedCertificate(row)
+  }
+
+  /** Newest first; those of one identity when it is given. */
+  recent(limit: number, spiffeId?: string): IssuedCertificate[] {
+    const select = `SELECT serial, spiffe_id, key_hash, proof, not_after FROM certificate
+      WHERE not_after > ? AND (? = '' OR spiffe_id = ?) ORDER BY issued_at DESC, serial LIMIT ?`
+    const rows = this.#sql.prepare(select).all(this.#clock.wall(), spiffeId ?? '', spiffeId ?? '', limit)
+    return rows.map(issuedCertificate)
+  }
+
+  /** Certificates that have not ended. */
+  count(): number {
+    const row = this.#sql.prepare('SELECT count(*) AS n FROM certificate WHERE not_after > ?').get(this.#clock.wall())
+    return Number(row?.['n'] ?? 0)
+  }
+
   /** Forgets what ended long ago. */
   prune(): void {
     const before = this.#clock.wall() - KEPT_AFTER_END_MS
     this.#sql.prepare('DELETE FROM certificate WHERE not_after < ?').run(before)
     this.#sql.prepare('DELETE FROM consumed_token WHERE expires_at < ?').run(before)
+  }
+}
+
+function issuedCertificate(row: Record<string, unknown>): IssuedCertificate {
+  return {
+    serial: String(row['serial']),
+    spiffeId: String(row['spiffe_id']),
+    keyHash: String(row['key_hash']),
+    proof: String(row['proof']) as IssuedCertificate['proof'],
+    notAfter: Number(row['not_after']) as WallMs,
   }
 }
 

@@ -24,6 +24,7 @@ import type { OwnIdentity } from '../identity/own-identity.ts'
 import type { Signer } from '../identity/sign.ts'
 import { listening } from '../listening.ts'
 import type { Listen } from '../loopback.ts'
+import type { Revocations } from '../state/revocations.ts'
 import { LineReader } from './lines.ts'
 import { FROM_SIDECAR_LINE_BYTES_MAX, type Hello, SidecarStream } from './sidecar-stream.ts'
 import type { Sidecars } from './sidecars.ts'
@@ -42,6 +43,7 @@ export interface StreamServerOptions {
   readonly own: OwnIdentity
   readonly signer: Signer
   readonly sidecars: Sidecars
+  readonly revocations: Revocations
   readonly clock: Clock
   readonly random: Random
   readonly log: Log
@@ -53,6 +55,7 @@ export interface StreamServer extends Closable {
 
 interface Peer {
   readonly spiffeId: string
+  readonly serial: string
   readonly notAfter: WallMs
 }
 
@@ -119,8 +122,12 @@ async function sign(options: StreamServerOptions, request: IncomingMessage, resp
 /** @throws FairleadError PEER_IDENTITY_INVALID */
 function peerOf(options: StreamServerOptions, request: IncomingMessage): Peer {
   const { authorities, clock, trustDomain } = options
-  const verdict = verifyPeer(request.socket as TLSSocket, authorities.bundle, { now: clock.wall(), trustDomain })
-  if (verdict.ok) return { spiffeId: verdict.spiffeId, notAfter: verdict.validUntil }
+  const verdict = verifyPeer(request.socket as TLSSocket, authorities.bundle, {
+    now: clock.wall(),
+    trustDomain,
+    revoked: options.revocations.current,
+  })
+  if (verdict.ok) return { spiffeId: verdict.spiffeId, serial: verdict.serial, notAfter: verdict.validUntil }
   const log = { claims: verdict.spiffeId, reasons: verdict.reasons }
   const text = `The client certificate was refused. ${explain(verdict.reasons)}`
   throw new FairleadError('PEER_IDENTITY_INVALID', text, { log })
@@ -138,6 +145,7 @@ async function stream(options: StreamServerOptions, request: IncomingMessage, re
   const sidecar: SidecarStream = new SidecarStream({
     hello,
     spiffeId: peer.spiffeId,
+    serial: peer.serial,
     leafNotAfter: peer.notAfter,
     wire: {
       write: (text) => response.write(text),

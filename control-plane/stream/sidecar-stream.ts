@@ -27,6 +27,8 @@ export interface Wire {
 export interface SidecarStreamOptions {
   readonly hello: Hello
   readonly spiffeId: string
+  /** Of the certificate that opened it. */
+  readonly serial: string
   /** End of the certificate that opened it. */
   readonly leafNotAfter: WallMs
   readonly wire: Wire
@@ -39,6 +41,8 @@ export interface SidecarStreamOptions {
 export class SidecarStream {
   readonly hello: Hello
   readonly leafNotAfter: WallMs
+  readonly spiffeId: string
+  readonly serial: string
   readonly #options: SidecarStreamOptions
   readonly #lines = new LineReader(FROM_SIDECAR_LINE_BYTES_MAX)
   readonly #ping: Timer
@@ -52,6 +56,8 @@ export class SidecarStream {
     this.#options = options
     this.hello = options.hello
     this.leafNotAfter = options.leafNotAfter
+    this.spiffeId = options.spiffeId
+    this.serial = options.serial
     const { clock } = options
     this.#ping = clock.every(STREAM_SILENCE_MS / PINGS_PER_SILENCE, () => this.#write({ t: 'ping' }))
     this.#expiry = clock.after(options.leafNotAfter - clock.wall(), () => this.goaway('certificate ended'), true)

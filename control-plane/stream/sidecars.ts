@@ -4,6 +4,7 @@
 // An absent sidecar counts until its certificate ends, since it may serve its last good snapshot; it stops counting when
 // it left in order: when its stream ended, its instance was deregistered too.
 
+import { isRevoked, type Revoked } from '../../certs/revoked.ts'
 import type { Clock, MonotonicMs, Timer, WallMs } from '../../kernel/clock.ts'
 import { FairleadError, type Problem } from '../../kernel/errors.ts'
 import type { Closable } from '../../kernel/lifetime.ts'
@@ -129,6 +130,13 @@ export class Sidecars implements Closable {
     state.known = { ...state.known, acked: reply.version }
     this.#save(stream.hello.instance)
     if (reply.version === state.current) this.#options.onAcked(clock.now() - state.changedAt)
+  }
+
+  /** Ends the streams of who is revoked: they would be refused if they came now. */
+  cut(list: Revoked | undefined): void {
+    for (const { stream } of this.#all.values()) {
+      if (stream && isRevoked(list, stream.serial, stream.spiffeId)) stream.goaway('revoked')
+    }
   }
 
   /** Forgets whose certificate ended: they can serve nobody any more. */

@@ -146,7 +146,9 @@ export class SidecarIdentity implements IdentitySource, Closable {
     } catch (error) {
       this.#failures++
       onRenewal?.('failed')
-      const delayMs = Math.round(backoffMs(this.#failures, RETRY, random))
+      // Told to wait, never sooner; the back-off on top keeps many who were told the same apart.
+      const toldMs = (asFairleadError(error).retryAfterS ?? 0) * 1000
+      const delayMs = Math.round(toldMs + backoffMs(this.#failures, RETRY, random))
       log.warn({ error, delayMs, valid: this.#valid() !== undefined }, 'no certificate yet; trying again')
       this.#schedule(delayMs)
     }

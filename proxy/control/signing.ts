@@ -11,13 +11,14 @@ import { parseServiceId } from '../../certs/spiffe.ts'
 import { verifyChain } from '../../certs/verify.ts'
 import { SIGN_PATH, SignAnswerSchema } from '../../control-plane/contract.ts'
 import type { Clock } from '../../kernel/clock.ts'
-import { FairleadError } from '../../kernel/errors.ts'
+import { type ErrorCode, FairleadError } from '../../kernel/errors.ts'
 import { parseJson, parseWith, z } from '../../kernel/parse.ts'
 import { type DialOptions, dialControlPlane } from './dial.ts'
 import type { StoredIdentity } from './identity-store.ts'
 
 export const SIGN_MS = 10_000
 const ANSWER_BYTES_MAX = 256 * 1024
+const RETRY_AFTER_S_MAX = 60
 
 export interface SignOptions extends DialOptions {
   readonly key: KeyObject
@@ -58,10 +59,10 @@ function judged(answer: z.infer<typeof SignAnswerSchema>, options: SignOptions):
 async function post(options: SignOptions, body: string): Promise<unknown> {
   const socket = await dialControlPlane(options)
   try {
-    const { status, text } = await exchange(socket, options, body)
+    const { status, text, retryAfterS } = await exchange(socket, options, body)
     const value = parseJson(text, 'answer of the control plane', ANSWER_BYTES_MAX)
     if (status === 200) return value
-    throw refusal(status, value)
+    throw refusal(status, value, retryAfterS)
   } finally {
     socket.destroy()
   }
@@ -71,7 +72,7 @@ function exchange(
   socket: Awaited<ReturnType<typeof dialControlPlane>>,
   options: SignOptions,
   body: string,
-): Promise<{ status: number; text: string }> {
+): Promise<{ status: number; text: string; retryAfterS: number | undefined }> {
   const unreachable = (cause: Error): FairleadError =>
     new FairleadError('UNREACHABLE', `Control plane ${options.url.host}: ${cause.message}`, { cause })
   return new Promise((resolve, reject) => {
@@ -93,7 +94,7 @@ function exchange(
       response.on('error', fail)
       response.on('end', () => {
         timer.cancel()
-        resolve({ status: response.statusCode ?? 0, text })
+        resolve({ status: response.statusCode ?? 0, text, retryAfterS: retryAfter(response.headers['retry-after']) })
       })
     })
     call.end(body)
@@ -105,11 +106,22 @@ const deadline = (clock: Clock, run: () => void): { cancel(): void } => clock.af
 const RefusalSchema = z.object({ code: z.string(), detail: z.string() })
 
 /** The control plane's own words; its code when it is one that a sidecar acts upon. */
-function refusal(status: number, value: unknown): FairleadError {
+function refusal(status: number, value: unknown, retryAfterS: number | undefined): FairleadError {
   const told = RefusalSchema.safeParse(value)
   const detail = told.success ? `${told.data.code}: ${told.data.detail}` : `status ${status}`
-  const code = status === 401 || status === 403 ? 'JOIN_TOKEN_INVALID' : status >= 500 ? 'UNREACHABLE' : 'CSR_INVALID'
-  return new FairleadError(code, `The control plane did not sign: ${detail}`, { log: { status } })
+  const wait = retryAfterS === undefined ? {} : { retryAfterS }
+  return new FairleadError(codeOf(status), `The control plane did not sign: ${detail}`, { log: { status }, ...wait })
+}
+
+function codeOf(status: number): ErrorCode {
+  if (status === 401 || status === 403) return 'JOIN_TOKEN_INVALID'
+  if (status === 429) return 'RATE_LIMITED'
+  return status >= 500 ? 'UNREACHABLE' : 'CSR_INVALID'
+}
+
+/** Whole seconds, as our control plane writes it; a longer wait than a minute is not believed. */
+function retryAfter(value: string | undefined): number | undefined {
+  return value !== undefined && /^\d{1,6}$/.test(value) ? Math.min(Number(value), RETRY_AFTER_S_MAX) : undefined
 }
 
 function bad(why: string): FairleadError {

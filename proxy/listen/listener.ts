@@ -9,6 +9,7 @@ import { createServer as createTcpServer, type Server, type Socket } from 'node:
 import { createServer as createTlsServer, type TLSSocket, type Server as TlsServer } from 'node:tls'
 import { verifyPeer } from '../../certs/peer.ts'
 import { explain } from '../../certs/reasons.ts'
+import { isRevoked, type Revoked } from '../../certs/revoked.ts'
 import type { Clock } from '../../kernel/clock.ts'
 import { FairleadError } from '../../kernel/errors.ts'
 import type { Closable } from '../../kernel/lifetime.ts'
@@ -46,6 +47,8 @@ export interface ListenerOptions {
   readonly port: number
   /** Mutual TLS by this identity; undefined = plain. */
   readonly identity: IdentitySource | undefined
+  /** Peers that count no more; asked at each handshake and each sweep. */
+  readonly revoked?: () => Revoked | undefined
   readonly handler: ChannelHandler
   readonly clock: Clock
   readonly log: Log
@@ -97,7 +100,7 @@ class RunningListener implements Listener, ServerConnectionOwner, MuxServerOwner
   coarseNow: number
   readonly #options: ListenerOptions
   readonly #server: Server | TlsServer
-  readonly #all = new Map<Served, { validUntil: number }>()
+  readonly #all = new Map<Served, { validUntil: number; serial: string; spiffeId: string }>()
   readonly #sockets = new Set<Socket>()
   readonly #stop: (() => void)[] = []
   #waiting: (() => void)[] = []
@@ -175,7 +178,7 @@ class RunningListener implements Listener, ServerConnectionOwner, MuxServerOwner
 
   #plainServer(): Server {
     return createTcpServer({ noDelay: true, keepAlive: true }, (socket) => {
-      this.#add(socket, { address: socket.remoteAddress ?? '', spiffeId: '', certificateHash: '' }, Infinity)
+      this.#add(socket, { address: socket.remoteAddress ?? '', spiffeId: '', certificateHash: '' }, Infinity, '')
     })
   }
 
@@ -215,6 +218,7 @@ class RunningListener implements Listener, ServerConnectionOwner, MuxServerOwner
         : verifyPeer(socket, identity.bundleDer, {
             now: this.#options.clock.wall(),
             trustDomain: identity.trustDomain,
+            revoked: this.#options.revoked?.(),
           })
     if (verdict === undefined || !verdict.ok) {
       const why = verdict === undefined ? 'no certificate of our own, or a resumed session' : explain(verdict.reasons)
@@ -228,13 +232,13 @@ class RunningListener implements Listener, ServerConnectionOwner, MuxServerOwner
       spiffeId: verdict.spiffeId,
       certificateHash: createHash('sha256').update(socket.getPeerCertificate().raw).digest('hex'),
     }
-    this.#add(socket, peer, verdict.validUntil)
+    this.#add(socket, peer, verdict.validUntil, verdict.serial)
   }
 
-  #add(socket: Socket, peer: Peer, validUntil: number): void {
+  #add(socket: Socket, peer: Peer, validUntil: number, serial: string): void {
     if (this.draining) return void socket.destroy()
     const connection = this.#serve(socket, peer)
-    this.#all.set(connection, { validUntil })
+    this.#all.set(connection, { validUntil, serial, spiffeId: peer.spiffeId })
     this.#options.observer.connection(this.#options.direction, 'opened')
   }
 
@@ -253,11 +257,19 @@ class RunningListener implements Listener, ServerConnectionOwner, MuxServerOwner
     log.warn({ direction, reason, why, address }, 'connection refused')
   }
 
+  #cut(connection: Served, spiffeId: string): void {
+    const { direction, log } = this.#options
+    log.warn({ direction, reason: 'REVOKED', spiffeId }, 'connection cut')
+    connection.destroy()
+  }
+
   #sweep(): void {
     this.coarseNow = this.#options.clock.now()
     const wall = this.#options.clock.wall()
-    for (const [connection, { validUntil }] of this.#all) {
+    const revoked = this.#options.revoked?.()
+    for (const [connection, { validUntil, serial, spiffeId }] of this.#all) {
       if (wall >= validUntil) connection.destroy()
+      else if (isRevoked(revoked, serial, spiffeId)) this.#cut(connection, spiffeId)
       else connection.sweep()
     }
   }

@@ -5,6 +5,7 @@
 // Another identity of ours, or the end of the peer's proof, means a new connection; the old one ends with its streams.
 
 import type { Socket } from 'node:net'
+import { isRevoked } from '../../certs/revoked.ts'
 import type { Clock } from '../../kernel/clock.ts'
 import { asFairleadError, FairleadError } from '../../kernel/errors.ts'
 import type { Identity } from '../exchange.ts'
@@ -33,6 +34,8 @@ interface Kept {
   /** By the wall clock. */
   readonly retireAt: number
   readonly validUntil: number
+  /** Of the peer's certificate. */
+  readonly serial: string
   fresh: boolean
 }
 
@@ -122,11 +125,13 @@ export class MeshPool implements ClientOwner {
   sweep(): void {
     const now = this.#clock.now()
     const wall = this.#clock.wall()
+    const revoked = this.#parts.revoked?.()
     for (const kept of [...this.#kept.values()]) {
       const { connection } = kept
       if (connection.active > 0) connection.idleSince = now
       kept.fresh &&= wall < kept.retireAt
       if (wall >= kept.validUntil) connection.destroy(undefined, 'the proof of the peer ended')
+      else if (isRevoked(revoked, kept.serial, this.#identity)) connection.destroy(undefined, 'the peer was revoked')
       else if (!this.#fresh(kept) || now - connection.idleSince > this.#limits.idleTimeoutMs) connection.retire()
       connection.watch()
     }
@@ -269,14 +274,14 @@ export class MeshPool implements ClientOwner {
     }
   }
 
-  #speakMux(lane: Lane, identity: Identity | undefined, { socket, validUntil, attach }: Dialled): void {
+  #speakMux(lane: Lane, identity: Identity | undefined, { socket, validUntil, serial, attach }: Dialled): void {
     const hello = { ...this.#mux.self(), wanted: lane.endpoint.endpoint.instance ?? '' }
     const { events, times } = this.#mux
     const connection = new MuxClientConnection(socket, { clock: this.#clock, events, times }, hello, this)
     attach(connection)
     const left = validUntil - this.#clock.wall()
     const retireAt = validUntil - Math.min(RETIRE_BEFORE_MS, left / 2)
-    const kept = { connection, lane, identity, retireAt, validUntil, fresh: true }
+    const kept = { connection, lane, identity, retireAt, validUntil, serial, fresh: true }
     this.#kept.set(connection, kept)
     lane.kept.unshift(kept)
     this.#serve(lane)

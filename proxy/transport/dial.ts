@@ -7,6 +7,7 @@ import { connect as connectTcp, isIP, type Socket } from 'node:net'
 import { type ConnectionOptions, connect as connectTls, type TLSSocket } from 'node:tls'
 import { verifyPeer } from '../../certs/peer.ts'
 import { explain } from '../../certs/reasons.ts'
+import type { Revoked } from '../../certs/revoked.ts'
 import type { Clock } from '../../kernel/clock.ts'
 import { asFairleadError, FairleadError } from '../../kernel/errors.ts'
 import type { IdentitySource } from '../exchange.ts'
@@ -31,6 +32,8 @@ export interface Target {
 export interface DialParts {
   readonly clock: Clock
   readonly identity: IdentitySource
+  /** Peers that count no more. */
+  readonly revoked?: () => Revoked | undefined
 }
 
 /** What takes the bytes of a connection. */
@@ -45,6 +48,8 @@ export interface Dialled {
   readonly protocol: string
   /** Until then the peer's chain is valid, by the wall clock. */
   readonly validUntil: number
+  /** Of the peer's certificate; '' = plain. */
+  readonly serial: string
   /** To be called at once. */
   attach(reader: Reader): void
 }
@@ -74,13 +79,13 @@ export function dial(parts: DialParts, target: Target, done: (result: Dialled | 
   socket.on('close', () => settle(connectFailed(target, 'closed during the handshake')))
   socket.once(target.identity === '' ? 'connect' : 'secureConnect', () => {
     if (settled) return
-    const proof = target.identity === '' ? Number.POSITIVE_INFINITY : prove(parts, target, socket as TLSSocket)
+    const proof = target.identity === '' ? UNPROVEN : prove(parts, target, socket as TLSSocket)
     if (proof instanceof FairleadError) return settle(proof)
     const protocol = target.identity === '' ? '' : (socket as TLSSocket).alpnProtocol || ''
     const attach = (taken: Reader): void => {
       reader = taken
     }
-    settle({ socket, protocol, validUntil: proof, attach })
+    settle({ socket, protocol, attach, ...proof })
   })
   return socket
 }
@@ -122,16 +127,20 @@ function dialMesh(parts: DialParts, target: Target, onread: OnRead): Socket {
   return socket
 }
 
-/** End of the proof's validity, or why there is none. */
-function prove(parts: DialParts, target: Target, socket: TLSSocket): number | FairleadError {
+type Proof = Pick<Dialled, 'validUntil' | 'serial'>
+const UNPROVEN: Proof = { validUntil: Number.POSITIVE_INFINITY, serial: '' }
+
+/** End of the proof's validity and whose it is, or why there is none. */
+function prove(parts: DialParts, target: Target, socket: TLSSocket): Proof | FairleadError {
   const identity = parts.identity.current()
   if (identity === undefined) return new FairleadError('NOT_READY', 'This sidecar has no certificate any more.')
   const verdict = verifyPeer(socket, identity.bundleDer, {
     now: parts.clock.wall(),
     trustDomain: identity.trustDomain,
     expectId: target.identity,
+    revoked: parts.revoked?.(),
   })
-  if (verdict.ok) return verdict.validUntil
+  if (verdict.ok) return { validUntil: verdict.validUntil, serial: verdict.serial }
   const log = { address: `${target.address}:${target.port}`, expected: target.identity, found: verdict.spiffeId }
   const why = explain(verdict.reasons)
   const other = verdict.reasons.length === 1 && verdict.reasons[0] === 'ID_MISMATCH'

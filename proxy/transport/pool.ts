@@ -6,6 +6,7 @@
 // A dial that fails tells the calls that waited when it began; all of them when the endpoint has no other connection.
 // Never: repeats a request. It says what is known about where the bytes got to; retry.ts decides.
 
+import { isRevoked } from '../../certs/revoked.ts'
 import type { Clock } from '../../kernel/clock.ts'
 import { asFairleadError, FairleadError } from '../../kernel/errors.ts'
 import type { Identity } from '../exchange.ts'
@@ -28,6 +29,8 @@ interface Kept {
   /** End of the peer's proof, by the wall clock; the sweep compares it. */
   readonly validUntil: number
   expired: boolean
+  /** Of the peer's certificate; '' = plain. */
+  readonly serial: string
   /** The identity that it was opened with; another one now = not reused. */
   readonly identity: Identity | undefined
 }
@@ -139,7 +142,11 @@ export class Pool implements CallOwner, ConnectionOwner {
   sweep(): void {
     const oldest = this.#clock.now() - this.limits.idleTimeoutMs
     const wall = this.#clock.wall()
-    for (const kept of this.#kept.values()) kept.expired = wall >= kept.validUntil
+    const revoked = this.#parts.revoked?.()
+    for (const kept of this.#kept.values()) {
+      kept.expired = wall >= kept.validUntil
+      if (isRevoked(revoked, kept.serial, this.#identity)) kept.connection.destroy()
+    }
     for (const lane of this.#lanes.values()) {
       for (const kept of [...lane.idle]) {
         if (kept.connection.idleSince <= oldest || !this.#fresh(kept)) kept.connection.destroy()
@@ -251,7 +258,8 @@ export class Pool implements CallOwner, ConnectionOwner {
   #keep(lane: Lane, identity: Identity | undefined, dialled: Dialled): Kept {
     const connection = new Http1Connection(dialled.socket, this)
     dialled.attach(connection)
-    const kept = { connection, lane, validUntil: dialled.validUntil, expired: false, identity }
+    const { validUntil, serial } = dialled
+    const kept = { connection, lane, validUntil, serial, expired: false, identity }
     this.#kept.set(connection, kept)
     return kept
   }

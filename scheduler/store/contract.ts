@@ -1,4 +1,4 @@
-// store/contract.ts — the promises of a job store. Two engines (SQLite; PostgreSQL later) pass one conformance suite.
+// store/contract.ts — the promises of a job store. Two engines (SQLite, PostgreSQL) pass one conformance suite.
 //
 // P1 `commit` resolves after the transaction is durable (fsync), or rejects with STORE_UNAVAILABLE and nothing happened;
 //    a rejection with `unknown: true` in its log fields means that the outcome is not known: rebuild from rows.

@@ -8,10 +8,13 @@ import type { ErrorCode } from '../../kernel/errors.ts'
 import type { Change, ChangeResult } from './contract.ts'
 
 export const CHANGES_MAX = 5_000
+/** Where the engine says what a change weighs: one transaction must not fill the memory of both ends. */
+export const GROUP_BYTES_MAX = 16 * 1024 * 1024
 
 export interface Engine {
   /** One transaction over the changes of all calls; results that are not simply ok, by index. */
   apply(calls: readonly (readonly Change[])[]): Promise<readonly (readonly [number, ChangeResult])[]>
+  bytesOf?(change: Change): number
 }
 
 interface Waiting {
@@ -54,14 +57,24 @@ export class GroupCommit {
 
   #takeGroup(): readonly Waiting[] {
     let changes = this.#waiting[0]!.changes.length
+    let bytes = this.#bytes(this.#waiting[0]!)
     let calls = 1
-    while (calls < this.#waiting.length && changes + this.#waiting[calls]!.changes.length <= CHANGES_MAX) {
-      changes += this.#waiting[calls++]!.changes.length
+    while (calls < this.#waiting.length) {
+      const next = this.#waiting[calls]!
+      changes += next.changes.length
+      bytes += this.#bytes(next)
+      if (changes > CHANGES_MAX || bytes > GROUP_BYTES_MAX) break
+      calls++
     }
     if (calls < this.#waiting.length) return this.#waiting.splice(0, calls)
     const all = this.#waiting
     this.#waiting = []
     return all
+  }
+
+  #bytes({ changes }: Waiting): number {
+    const weigh = this.#engine.bytesOf
+    return weigh ? changes.reduce((sum, change) => sum + weigh(change), 0) : 0
   }
 
   async #transaction(group: readonly Waiting[]): Promise<void> {

@@ -64,6 +64,7 @@ test('chain: accepted when leaf, intermediate and root keep the rules', async ()
   expect(judge(chain)).toEqual({
     ok: true,
     spiffeId: ID,
+    serial: '03',
     notAfter: wallPlus(NOW, DAY),
     validUntil: wallPlus(NOW, DAY),
     reasons: [],
@@ -561,6 +562,15 @@ test.each(CONSTRAINTS)('name constraints: are applied when %s', async (_, reason
   const signer = await constrained(kind, base, excluded)
   const below = await leaf({ names: san([['uri', ID], ...names]) }, { by: signer })
   expect(judge([below, signer]).reasons).toEqual(reasons)
+})
+
+test('revocation: is a reason of its own when the leaf or its identity is on the list', async () => {
+  const chain = [await leaf(), home.intermediate]
+  const taken = judge(chain)
+  const serial = taken.ok ? taken.serial : ''
+  expect(judge(chain, { revoked: { serials: [serial.replace(/^0+/, '')], ids: [] } }).reasons).toEqual(['REVOKED'])
+  expect(judge(chain, { revoked: { serials: [], ids: [ID] } }).reasons).toEqual(['REVOKED'])
+  expect(judge(chain, { revoked: { serials: [`${serial}1`, '0'], ids: [`${ID}2`] } }).reasons).toEqual([])
 })
 
 test('reasons: each code of the table was provoked by a test above', () => {

@@ -28,6 +28,7 @@ function setup(leafMs = 10 * 3_600_000) {
   const stream = new SidecarStream({
     hello: HELLO,
     spiffeId: 'spiffe://x/ns/default/sa/worker',
+    serial: '01',
     leafNotAfter: wallPlus(clock.wall() as WallMs, leafMs),
     wire: {
       write: (text) => {

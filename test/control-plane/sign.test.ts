@@ -158,10 +158,11 @@ test('renewal: is refused when the certificate ended, and joins again with a tok
 })
 
 test('own certificate: is renewed on the open port when half of its life is over', async () => {
-  const plane = await startPlane(['--danger-short-ttl-ms', '1000'])
+  // Ends are whole seconds: of 1 s next to nothing may be left; of 2 s at least one, renewed with half of it to go.
+  const plane = await startPlane(['--danger-short-ttl-ms', '2000'])
   await plane.join('worker')
   await until(
-    async () => (await plane.audit('certificate.issue')).filter((r) => r.detail['proof'] === 'self').length > 2,
+    async () => (await plane.audit('certificate.issue')).filter((r) => r.detail['proof'] === 'self').length > 3,
   )
   await plane.join('worker') // the first certificate of the port would have ended by now
 })

@@ -133,7 +133,7 @@ test('flags: read when they are all there', () => {
 test.each([
   ['nothing', []],
   ['no state', GOOD.slice(2)],
-  ['an unknown flag', [...GOOD, '--database', 'x']],
+  ['an unknown flag', [...GOOD, '--unknown', 'x']],
   ['a listener for everybody', GOOD.with(3, '0.0.0.0:80')],
   ['a listener by name', GOOD.with(3, 'example.com:80')],
   ['a listener without port', GOOD.with(3, '127.0.0.1')],

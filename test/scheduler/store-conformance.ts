@@ -2,20 +2,31 @@
 // `conformance(name, open)`; `open` gives a store over the same rows each time it is called within one test.
 
 import { expect, onTestFinished, test } from 'vitest'
+import type { FairleadError } from '../../kernel/errors.ts'
 import type { JobStore } from '../../scheduler/store/contract.ts'
+import { until } from '../support/until.ts'
 import { at, attemptRow, insert, jobRow, noBody, sessionRow } from './rows.ts'
 
 export interface Engine {
   /** A store over this engine's rows; closing and opening again must find them. */
   open(): Promise<JobStore>
+  /** A store over the same rows, of which one commit can be made to stand while its answer gets lost. */
+  openLosing(onFatal: (error: FairleadError) => void): Promise<{ readonly store: JobStore; lose(): void }>
 }
 
-async function setup(engine: () => Promise<Engine>): Promise<{ store: JobStore; reopen: () => Promise<JobStore> }> {
+interface Setup {
+  readonly store: JobStore
+  reopen(): Promise<JobStore>
+  readonly engine: Engine
+}
+
+async function setup(engine: () => Promise<Engine>): Promise<Setup> {
   const made = await engine()
   let store = await made.open()
   onTestFinished(() => store.close())
   return {
     store,
+    engine: made,
     async reopen() {
       await store.close()
       store = await made.open()
@@ -92,6 +103,32 @@ export function conformance(name: string, engine: () => Promise<Engine>): void {
     expect((await again.highest()).token).toBe(7n)
   })
 
+  given('P1 error after commit: the outcome is unknown, the store is over, and the rows stand', async (s) => {
+    await s.store.close()
+    const told: FairleadError[] = []
+    const { store, lose } = await s.engine.openLosing((error) => told.push(error))
+    onTestFinished(() => store.close())
+    await store.commit([insert({ id: 'before' })])
+    lose()
+    const unknown = { code: 'STORE_UNAVAILABLE', log: { unknown: true } }
+    await expect(store.commit([insert({ id: 'lost answer', idempotencyKey: 'k' }, noBody, 'h')])).rejects.toMatchObject(
+      unknown,
+    )
+    await until(() => told.length > 0)
+    expect(told[0]).toMatchObject(unknown)
+    await expect(store.commit([insert({ id: 'after' })])).rejects.toThrow()
+    await store.close()
+    const again = await s.reopen()
+    expect((await again.rowsOf(['before', 'lost answer', 'after'])).map(({ id }) => id)).toEqual([
+      'before',
+      'lost answer',
+    ])
+    // The client repeats its request: the same job.
+    expect(await again.commit([insert({ id: 'repeated', idempotencyKey: 'k' }, noBody, 'h')])).toEqual([
+      { ok: true, existing: { id: 'lost answer', state: 'ready' } },
+    ])
+  })
+
   given('P2 a refused change is reported and the others stand', async ({ store }) => {
     await store.commit([insert({ id: 'a' }), insert({ id: 'b' })])
     const results = await store.commit([
@@ -126,6 +163,51 @@ export function conformance(name: string, engine: () => Promise<Engine>): void {
     ])
     const ids = (await store.rowsOf(['outside', 'x', 'y', 'after'])).map((r) => r.id)
     expect(ids).toEqual(['outside', 'after'])
+  })
+
+  given('P2 an atomic group may say one key twice, and is one stage of an ordered commit', async ({ store }) => {
+    const results = await store.commit([
+      insert({ id: 'a' }),
+      { t: 'lease', attempt: attemptRow('a', 1n) },
+      { t: 'atomic', count: 3 },
+      insert({ id: 'x', idempotencyKey: 'k' }, noBody, 'h'),
+      insert({ id: 'y', idempotencyKey: 'k' }, noBody, 'h'),
+      { t: 'started', job: 'a', token: 1n, at: at(3) },
+      { t: 'atomic', count: 2 },
+      { t: 'progress', job: 'a', token: 1n, pct: 10 },
+      { t: 'progress', job: 'a', token: 9n, pct: 20 },
+      { t: 'atomic', count: 1 },
+      { t: 'progress', job: 'a', token: 1n, pct: 30 },
+    ])
+    expect(results.map((r) => (r.ok ? (r.existing?.id ?? 'ok') : r.code))).toEqual([
+      ...['ok', 'ok', 'ok', 'ok', 'x', 'ok', 'ok', 'ATOMIC_REFUSED', 'TOKEN_STALE', 'ok', 'ok'],
+    ])
+    expect(await store.get('default', 'a')).toMatchObject({ state: 'leased', progress: 30 })
+    expect((await store.rowsOf(['x', 'y'])).map(({ id }) => id)).toEqual(['x'])
+  })
+
+  given('odd text comes back as it was: U+0000, U+0001, quotes, backslashes', async ({ store }) => {
+    const odd = 'a\u0000b\u00010\u00011"\\\n☃'
+    const labels = { [odd]: odd, plain: 'x' }
+    const job = jobRow({ id: 'odd', labels, idempotencyKey: odd, name: odd, owner: odd, orderingKey: odd })
+    await store.commit([
+      {
+        t: 'insert',
+        job,
+        body: { payloadKind: 'json', payload: JSON.stringify(odd), env: { A: odd } },
+        requestHash: 'h',
+      },
+      { t: 'lease', attempt: attemptRow('odd', 1n, { instance: odd }) },
+      { t: 'log', job: 'odd', token: 1n, seq: 0, stream: 'stdout', text: odd, at: at(5) },
+    ])
+    expect((await store.rowsOf(['odd']))[0]).toMatchObject({ labels, idempotencyKey: odd, name: odd })
+    expect(await store.get('default', 'odd')).toMatchObject({ payload: odd, env: { A: odd } })
+    expect((await store.list({ tenant: 'default', limit: 9, labels: [{ key: odd, value: odd }] })).jobs).toHaveLength(1)
+    expect((await store.logs('default', 'odd', 0, 9))[0]?.text).toBe(odd)
+    expect((await store.attempts('default', 'odd'))[0]?.instance).toBe(odd)
+    expect(await store.commit([insert({ id: 'two', idempotencyKey: odd }, noBody, 'h')])).toMatchObject([
+      { existing: { id: 'odd' } },
+    ])
   })
 
   given('P3 a known idempotency key inserts nothing and names the first job', async ({ store }) => {

@@ -94,7 +94,7 @@ export interface Spec {
   tp?: string
 }
 
-function specText(j: JobRow, labelled: boolean): string {
+export function specText(j: JobRow, labelled: boolean): string {
   const spec: Spec = { exec: j.executionTimeoutMs, max: j.maxAttempts, base: j.retryBaseMs, cap: j.retryMaxMs }
   if (j.deadline !== null) spec.deadline = j.deadline
   if (j.scheduleToStartMs !== null) spec.toStart = j.scheduleToStartMs

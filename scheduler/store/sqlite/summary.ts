@@ -37,10 +37,10 @@ export function summarize(reader: Reader, tenant: string, label?: Label): Summar
   }
 }
 
-type Rows = readonly Record<string, unknown>[]
-const sum = (rows: Rows): number => rows.reduce((total, row) => total + Number(row['n']), 0)
+export type Rows = readonly Record<string, unknown>[]
+export const sum = (rows: Rows): number => rows.reduce((total, row) => total + Number(row['n']), 0)
 
-function byOutcome(rows: Rows): Summary['byOutcome'] {
+export function byOutcome(rows: Rows): Summary['byOutcome'] {
   const counts: Summary['byOutcome'] = {}
   for (const row of rows) {
     if (row['outcome'] == null) continue
@@ -50,7 +50,7 @@ function byOutcome(rows: Rows): Summary['byOutcome'] {
   return counts
 }
 
-function byVersion(outcomes: Rows, firsts: Rows): Summary['byVersion'] {
+export function byVersion(outcomes: Rows, firsts: Rows): Summary['byVersion'] {
   const versions: Summary['byVersion'] = {}
   const at = (row: Record<string, unknown>) => {
     const name = String(row['version'])

@@ -43,7 +43,7 @@ export interface Plane {
   readonly signCalls: SignCall[]
   readonly streams: StreamCall[]
   /** Answers the next calls: a status refuses, otherwise the answer may be changed. */
-  onSign: (call: SignCall, answer: SignAnswer) => SignAnswer | number
+  onSign: (call: SignCall, answer: SignAnswer) => SignAnswer | number | { status: number; retryAfter: string }
   /** A status refuses. */
   onStream: (call: StreamCall) => number | undefined
   ttlMs: number
@@ -103,6 +103,11 @@ async function sign(plane: Plane, peer: string, request: IncomingMessage, respon
   const given = plane.onSign(call, answer)
   if (typeof given === 'number') {
     response.writeHead(given).end(JSON.stringify({ code: 'SOME_CODE', detail: 'because' }))
+  } else if ('retryAfter' in given) {
+    const { status, retryAfter } = given
+    response
+      .writeHead(status, { 'retry-after': retryAfter })
+      .end(JSON.stringify({ code: 'RATE_LIMITED', detail: 'wait' }))
   } else response.end(JSON.stringify(given))
 }
 

@@ -4,8 +4,9 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
-import { expect, onTestFinished, test } from 'vitest'
+import { expect, onTestFinished, test, vi } from 'vitest'
 import type { FairleadError } from '../../../kernel/errors.ts'
+import type { ThreadClient } from '../../../scheduler/store/sqlite/client.ts'
 import { OUTCOME_CODE, STATE_CODE } from '../../../scheduler/store/sqlite/schema.ts'
 import { startSqliteStore } from '../../../scheduler/store/sqlite/store.ts'
 import { insert } from '../rows.ts'
@@ -21,9 +22,38 @@ const onFatal = (error: FairleadError): void => {
   throw error
 }
 
+/** The writer thread dies when it has committed and before anybody heard of it. */
+const fault = vi.hoisted(() => ({ loseNext: false }))
+vi.mock('../../../scheduler/store/sqlite/client.ts', async (original) => {
+  const real = await original<typeof import('../../../scheduler/store/sqlite/client.ts')>()
+  const losing = (client: ThreadClient): ThreadClient => ({
+    async call<T>(op: string, ...args: readonly unknown[]): Promise<T> {
+      const value = await client.call<T>(op, ...args)
+      if (op !== 'apply' || !fault.loseNext) return value
+      fault.loseNext = false
+      await client.kill()
+      return client.call<T>(op, ...args)
+    },
+    kill: () => client.kill(),
+    close: () => client.close(),
+  })
+  return {
+    ...real,
+    startThread: async (...args: Parameters<typeof real.startThread>) => losing(await real.startThread(...args)),
+  }
+})
+
 conformance('sqlite', async () => {
   const dir = tempDir()
-  return { open: () => startSqliteStore({ dir, onFatal }) }
+  return {
+    open: () => startSqliteStore({ dir, onFatal }),
+    openLosing: async (told) => ({
+      store: await startSqliteStore({ dir, onFatal: told }),
+      lose: () => {
+        fault.loseNext = true
+      },
+    }),
+  }
 })
 
 test('sqlite: STORE_LOCKED with the pid when the directory is in use', async () => {

@@ -43,7 +43,8 @@ export const StatusSchema = z.object({
     z.object({
       name: z.string(),
       role: z.enum(['control-plane', 'proxy', 'scheduler', 'worker']),
-      pid: z.int(),
+      /** null while it is dead and waits to be started again: never a number that `kill` would take for a group. */
+      pid: z.int().min(1).nullable(),
       version: z.string(),
       ports: z.record(z.string(), z.int()),
       restarts: z.int(),

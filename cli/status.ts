@@ -40,7 +40,7 @@ function showProcesses(status: Status, terminal: Terminal): void {
   const head = ['NAME', 'ROLE', 'VERSION', 'PID', 'RESTARTS', 'PORTS']
   const ordered = ROLES.flatMap((role) => status.processes.filter((process) => process.role === role))
   const rows = ordered.map(({ name, role, version, pid, restarts, ports }) => [
-    ...[name, role, version, pid === 0 ? '-' : String(pid), String(restarts)],
+    ...[name, role, version, pid === null ? '-' : String(pid), String(restarts)],
     Object.entries(ports)
       .map(([port, number]) => `${port} ${number}`)
       .join(', '),

@@ -12,7 +12,7 @@ export function processChecks(
   alive: (pid: number) => boolean,
   dir: string,
 ): readonly CheckResult[] {
-  const gone = processes.filter(({ pid }) => !alive(pid))
+  const gone = processes.filter(({ pid }) => pid === null || !alive(pid))
   const restarted = processes.filter(({ restarts }) => restarts > 0)
   return [
     ...each(

@@ -65,7 +65,7 @@ export class Supervised {
 
   status(): Status['processes'][number] {
     const { name, role, version } = this.spec
-    return { name, role, pid: this.#child?.pid ?? 0, version, ports: { ...this.#ports }, restarts: this.#restarts }
+    return { name, role, pid: this.#child?.pid ?? null, version, ports: { ...this.#ports }, restarts: this.#restarts }
   }
 
   /** Resolves when it is ready for the first time. @throws START_FAILED when it cannot start. */

@@ -107,7 +107,7 @@ describe('status', () => {
         ...Array.from({ length: 4 }, () => 'proxy 0.1.0'),
       ].sort(),
     )
-    expect(processes.every(({ pid, restarts }) => pid > 0 && restarts === 0)).toBe(true)
+    expect(processes.every(({ pid, restarts }) => pid !== null && restarts === 0)).toBe(true)
     const sidecar = processes.find(({ name }) => name === 'worker-v2-1-sidecar')!
     expect(Object.keys(sidecar.ports).sort()).toEqual(['admin', 'inbound', 'outbound'])
   })

@@ -33,5 +33,5 @@ test('sidecar: serves from its last good state when it restarts without a contro
   } finally {
     process.kill(controlPlane, 'SIGCONT')
   }
-  expect((await up.status()).processes.every((process) => process.pid > 0)).toBe(true)
+  expect((await up.status()).processes.every((process) => process.pid !== null)).toBe(true)
 })

@@ -84,11 +84,12 @@ export function startUp(args: readonly string[], options: UpOptions): Up {
     output: () => text,
     status,
     exited,
-    pidOf: async (name) => {
-      const found = (await status()).processes.find((process) => process.name === name)
-      if (!found) throw new Error(`no process ${name}`)
-      return found.pid
-    },
+    pidOf: (name) =>
+      until(`${name} runs`, async () => {
+        const found = (await status()).processes.find((process) => process.name === name)
+        if (!found) throw new Error(`no process ${name}`)
+        return found.pid // null while it is being started again
+      }),
     report: () => parseReport(JSON.parse(readFileSync(reportFile, 'utf8'))),
     executions: () => readSink(join(dataDir, 'executions.ndjson')),
   }

@@ -55,14 +55,14 @@ describe('supervised process', () => {
     await one.start()
     expect(one.mode).toBe('ready')
     expect(one.status()).toMatchObject({ name: 'one', version: 'v1', ports: { app: 1234 }, restarts: 0 })
-    expect(isAlive(one.status().pid)).toBe(true)
+    expect(isAlive(one.status().pid!)).toBe(true)
   })
 
   test('restart: follows a death, is counted, and keeps the name', async () => {
     const { script, supervise, events } = setup()
     const one = supervise(script('one', STAY))
     await one.start()
-    const first = one.status().pid
+    const first = one.status().pid!
     process.kill(first, 'SIGKILL')
     await until('it runs again', () => one.mode === 'ready' && one.status().pid !== first)
     expect(one.status().restarts).toBe(1)
@@ -80,7 +80,7 @@ describe('supervised process', () => {
       },
     })
     await one.start()
-    process.kill(one.status().pid, 'SIGKILL')
+    process.kill(one.status().pid!, 'SIGKILL')
     await until('it runs again', () => one.status().restarts === 1 && one.mode === 'ready')
     expect(calls).toBe(2)
     expect(events.filter((event) => event.includes('no control plane')).length).toBe(2)
@@ -99,7 +99,7 @@ describe('supervised process', () => {
     const { script, supervise, events } = setup()
     const one = supervise(script('one', LEAVE_ON_TERM))
     await one.start()
-    const { pid } = one.status()
+    const pid = one.status().pid!
     await one.stop(10_000)
     expect(isAlive(pid)).toBe(false)
     expect(one.mode).toBe('gone')
@@ -110,7 +110,7 @@ describe('supervised process', () => {
     const { script, supervise, events } = setup()
     const one = supervise(script('one', `process.on('SIGTERM', () => {}); ${STAY}`))
     await one.start()
-    const { pid } = one.status()
+    const pid = one.status().pid!
     await one.stop(100)
     expect(isAlive(pid)).toBe(false)
     expect(events.at(-1)).toContain('was killed')

@@ -177,7 +177,7 @@ describe('fleet', () => {
     const { dir, script } = setup()
     const fleet = new Fleet({ logs: dir, clock: systemClock, onChange: () => undefined, onEvent: () => undefined })
     await fleet.start(script('deaf', `process.on('SIGTERM', () => {}); ${STAY}`))
-    const pid = fleet.status()[0]!.pid
+    const pid = fleet.status()[0]!.pid!
     const closed = fleet.close()
     fleet.kill()
     await closed
